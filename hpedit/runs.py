@@ -27,7 +27,9 @@ class RunFolder:
     version: int | None = None
 
     def logger(self) -> Logger:
-        return TensorBoardLogger(self.dir, name=self.name or "run", version=self.version, default_hp_metric=False)
+        return TensorBoardLogger(
+            self.dir, name=self.name or "run", version=self.version, default_hp_metric=False
+        )
 
 
 def find_configs(args: Any) -> Any:

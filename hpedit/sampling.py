@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,8 +28,14 @@ class SDEStep:
     t_next: float
     x_t: Tensor
     x_next: Tensor
-    mean: Tensor
+    mean: Tensor | None
     log_prob: Tensor
+
+    def row(self, i: int, keep_mean: bool) -> SDEStep:
+        """Return the step of sample ``i`` alone, in memory of its own; the mean only if it is asked for."""
+        mean = self.mean[i].clone() if keep_mean and self.mean is not None else None
+        x_t, x_next = self.x_t[i].clone(), self.x_next[i].clone()
+        return replace(self, x_t=x_t, x_next=x_next, mean=mean, log_prob=self.log_prob[i])
 
 
 @dataclass

@@ -192,3 +192,11 @@ class Transition:
             weight=self.weight.to(device),
             cond=self.cond.to(device),
         )
+
+
+@dataclass
+class Idle:
+    """A micro-batch in which no rank has anything to learn: it costs no computation and keeps the count of steps."""
+
+    def to(self, device: torch.device | str) -> Self:
+        return self

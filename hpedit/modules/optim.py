@@ -23,4 +23,7 @@ def optimizers(
     optimizer = make_optimizer([p for p in module.parameters() if p.requires_grad])
     if make_scheduler is None:
         return optimizer
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": make_scheduler(optimizer), "interval": "step"}}
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": make_scheduler(optimizer), "interval": "step"},
+    }

@@ -67,4 +67,6 @@ class Policy(nn.Module):
             with self.editor.using(self.frozen_copy):
                 yield
         else:
-            raise RuntimeError("the policy keeps no reference: it trains all weights and keep_reference is off")
+            raise RuntimeError(
+                "the policy keeps no reference: it trains all weights and keep_reference is off"
+            )

@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from hpedit.editors.base import Editor
-from hpedit.flow import interpolate, sample_training_time
+from hpedit.flow import TimeDistribution, interpolate, sample_training_time
 from hpedit.lora import LoRA
 from hpedit.losses import flow_matching_loss
 from hpedit.modules import checkpoint as ckpt
@@ -49,7 +49,7 @@ class SFTModule(LightningModule):
         lora: LoRA | None = LoRA(),
         optimizer: OptimizerCallable = adamw,
         lr_scheduler: LRSchedulerCallable | None = None,
-        time_sampling: str = "logit_normal",
+        time_sampling: TimeDistribution = "logit_normal",
         embedded_guidance: float | None = None,
         cache_conditions: bool = False,
         eval: EvalSettings = EvalSettings(),
@@ -63,7 +63,7 @@ class SFTModule(LightningModule):
         self.lora = lora
         self.make_optimizer = optimizer
         self.make_scheduler = lr_scheduler
-        self.time_sampling = time_sampling
+        self.time_sampling: TimeDistribution = time_sampling
         self.guidance = Guidance(embedded=embedded_guidance)
         self.cache: dict[str, tuple[Conditioning, Tensor]] | None = {} if cache_conditions else None
         self.eval_settings = eval
@@ -90,14 +90,20 @@ class SFTModule(LightningModule):
     def encode(self, batch: EditBatch) -> tuple[Conditioning, Tensor]:
         """Return the collated conditioning and the target latents x_0 (B, L, C) of a batch."""
         if batch.target is None:
-            raise ValueError(f"case {batch.case_id[0]}: SFT wants an edited picture (column 'target'), got none")
+            raise ValueError(
+                f"case {batch.case_id[0]}: SFT wants an edited picture (column 'target'), got none"
+            )
         cache = {} if self.cache is None else self.cache
         new = [i for i, case in enumerate(batch.case_id) if case not in cache]
         if new:
             self.editor.place(self.device)
             fresh = batch.select(new)
             assert fresh.target is not None
-            rows = zip(self.editor.encode(fresh, negative=False), self.editor.encode_target(fresh.target), strict=True)
+            rows = zip(
+                self.editor.encode(fresh, negative=False),
+                self.editor.encode_target(fresh.target),
+                strict=True,
+            )
             cache.update(zip(fresh.case_id, rows, strict=True))
         pairs = [cache[case] for case in batch.case_id]
         return self.editor.collate([cond for cond, _ in pairs]), torch.stack([x_0 for _, x_0 in pairs])
