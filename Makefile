@@ -1,0 +1,44 @@
+# Everything starts here: `make quickstart`, `make test`. Both set up what they need and can be run again.
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+UV     := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help quickstart test check fast install clean
+
+help:
+	@echo "make quickstart   post-train the miniature editor with Flow-GRPO (a few minutes on a laptop)"
+	@echo "make test         lint, types and the whole test suite"
+	@echo "make fast         the tests that take seconds"
+	@echo "make clean        remove the environment (runs/ is yours and stays)"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "hpedit wants Python 3.11 or newer, $(PYTHON) is %d.%d; say make PYTHON=python3.12" % v[:2])'
+ifneq ($(UV),)
+	uv venv -q --allow-existing --python $(PYTHON) $(VENV)
+	uv pip install -q --python $(RUN) -c constraints.txt -e '.[dev]'
+else
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+endif
+	@touch $(STAMP)
+
+quickstart: $(STAMP)
+	$(RUN) train.py fit --config quickstart.yaml
+
+check: $(STAMP)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright
+
+test: check
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests
+
+fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -m 'not slow'
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
