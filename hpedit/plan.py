@@ -36,6 +36,11 @@ class RoundPlan:
         """Micro-batches of a round, which is the length of the loader."""
         return self.slots * self.inner_epochs
 
+    @property
+    def accumulate(self) -> int:
+        """Micro-batches of an update."""
+        return self.slots // self.updates
+
 
 def plan_round(
     *,
@@ -46,7 +51,7 @@ def plan_round(
     micro_batch_size: int,
     batch_size: int,
     world_size: int,
-    accumulate: int,
+    updates: int,
 ) -> RoundPlan:
     """Cut a round into equal parts. Raises ValueError, naming the flags, where it does not divide."""
     cases = batch_size * world_size
@@ -63,14 +68,14 @@ def plan_round(
         )
     case_batches = prompts_per_round // cases
     slots = case_batches * pairs_per_batch // micro_batch_size
-    if slots % accumulate:
+    if slots % updates:
         divisors = [d for d in range(1, slots + 1) if slots % d == 0]
         raise ValueError(
-            f"trainer.accumulate_grad_batches: wanted a divisor of the {slots} micro-batches of a round "
-            f"({divisors}; {slots} makes one update a round), got {accumulate}"
+            f"updates_per_pass: wanted a divisor of the {slots} micro-batches that a rank sees in a round {divisors}, "
+            f"got {updates}"
         )
     samples = case_batches * batch_size * group_size
-    return RoundPlan(case_batches, samples, slots, slots // accumulate, inner_epochs, micro_batch_size)
+    return RoundPlan(case_batches, samples, slots, updates, inner_epochs, micro_batch_size)
 
 
 def cut(

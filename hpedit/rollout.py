@@ -257,9 +257,8 @@ class RolloutLoader:
         if owner.trainer.world_size > 1:
             # DDP and FSDP exchange gradients in every update: even one without live pairs needs a real forward.
             num_busy = max(num_busy, plan.updates)
-        per_update = plan.slots // plan.updates
         for slot, busy in enumerate(busy_slots(num_busy, plan.slots, plan.updates)):
-            first = inner_epoch == 0 and slot < per_update
+            first = inner_epoch == 0 and slot < plan.accumulate
             if not busy:
                 yield Idle()
             elif batches:

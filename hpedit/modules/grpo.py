@@ -72,6 +72,8 @@ class FlowGRPOModule(LightningModule):
         rollout: How a round samples its edits.
         loss: The objective.
         inner_epochs: Passes over a round's transitions.
+        updates_per_pass: Optimizer updates of one pass, on any number of ranks; sets the trainer's
+            accumulate_grad_batches, which must be left at 1.
         micro_batch_size: (sample, step) pairs of one forward and backward pass on each rank.
         optimizer: Optimizer over the trained weights.
         lr_scheduler: Learning-rate schedule, stepped after every update; null keeps the rate.
@@ -93,6 +95,7 @@ class FlowGRPOModule(LightningModule):
         rollout: RolloutSettings = RolloutSettings(),
         loss: GRPOLoss = GRPOLoss(),
         inner_epochs: int = 1,
+        updates_per_pass: int = 2,
         micro_batch_size: int = 4,
         optimizer: OptimizerCallable = adamw,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -109,6 +112,7 @@ class FlowGRPOModule(LightningModule):
         self.rollout = rollout
         self.loss = loss
         self.inner_epochs = inner_epochs
+        self.updates_per_pass = updates_per_pass
         self.micro_batch_size = micro_batch_size
         self.make_optimizer = optimizer
         self.make_scheduler = lr_scheduler
@@ -128,7 +132,13 @@ class FlowGRPOModule(LightningModule):
         if stage == "fit" and not any(isinstance(c, RolloutCallback) for c in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ValueError("--reward: FlowGRPOModule wanted a RewardCallback to score its edits, got none")
         if stage == "fit":
-            self.plan(self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+            plan = self.plan(self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+            if self.trainer.accumulate_grad_batches not in (1, plan.accumulate):
+                raise ValueError(
+                    "trainer.accumulate_grad_batches: wanted 1 (model.updates_per_pass decides), "
+                    f"got {self.trainer.accumulate_grad_batches}"
+                )
+            self.trainer.accumulate_grad_batches = plan.accumulate
 
     def configure_model(self) -> None:
         if self.policy is None:
@@ -156,7 +166,7 @@ class FlowGRPOModule(LightningModule):
             micro_batch_size=self.micro_batch_size,
             batch_size=batch_size,
             world_size=self.trainer.world_size,
-            accumulate=self.trainer.accumulate_grad_batches,
+            updates=self.updates_per_pass,
         )
 
     def rollout_loader(self, cases: CaseLoader) -> RolloutLoader:

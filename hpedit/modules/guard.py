@@ -52,8 +52,8 @@ class UpdateGuard:
         self.in_a_row += 1
         if self.in_a_row >= self.max_in_a_row:
             raise RuntimeError(
-                f"{self.in_a_row} updates in a row had a gradient norm of {norm} and were skipped. Look at the learning "
-                "rate, the precision (bf16 rather than fp16), the KL weight and the last rewards; the weights are those "
-                "of the last good update."
+                f"{self.in_a_row} updates in a row had a gradient norm of {norm} and were skipped. Look at the "
+                "learning rate, the precision (bf16 rather than fp16), the KL weight and the last rewards; the "
+                "weights are those of the last good update."
             )
         return norm
