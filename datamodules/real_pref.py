@@ -1,0 +1,157 @@
+"""Cases to edit, for online post-training, supervised fine-tuning and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_info
+
+from datamodules.bucketing import ASPECTS, Frame
+from datamodules.dataset import join_cases, read_case
+from datamodules.loader import EvalLoader
+from datamodules.screening import Entry, describe_case
+from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
+from datamodules.splits import ScoreRule, case_score, kept_share, task_weights
+from hpedit.records import Cases
+from hpedit.types import EditBatch
+
+
+class RealPrefDataModule(pl.LightningDataModule):
+    """Yields EditBatch, each of one aspect bucket; pictures are cut to it in the centre, never squashed.
+
+    Every record is looked at once before the run: faulty ones are set aside, named and counted. A picture whose
+    damage shows only when it is decoded is replaced, in training, by the next good case of its bucket, and named;
+    evaluation data are decoded once beforehand instead, so that a score is over exactly the good cases.
+
+    Args:
+        data: Cases to train on: Parquet files, a folder, or "owner/name[:split]" on the hub
+            (see hpedit.records.read_cases).
+        val_data: Cases to validate and test on; null takes val_cases out of data.
+        val_cases: Number of cases held out of data where val_data is null; their pictures are not trained on.
+        predict_data: Cases to predict; null predicts the validation cases.
+        batch_size: Cases in a training batch, per rank.
+        val_batch_size: Cases in a batch of validation, test and prediction, per rank.
+        resolution: Side in pixels of the square that has the area of an edit.
+        source_resolution: The same for the pictures given to the editor; null takes resolution.
+        size_multiple: Heights and widths are multiples of this; the editor says of which (16 or 32).
+        buckets: Aspect ratios, width:height.
+        shuffle: Shuffle the training cases.
+        seed: Seed of the shuffle and of the held-out split.
+        task_balance: true draws every task equally often; a mapping of task to share draws by share; false takes
+            the data as they are.
+        max_score: Leave out of training the cases whose stored HP-Score is at least this. An expectation seldom
+            reaches 5, so 4.5 is a good choice; cases without a score stay; null keeps all.
+        score_rule: The stored score of a case is the mean or the best of its candidates', where a candidate's is the
+            mean over its scores.
+        need_target: Use only cases with an edited picture, as supervised fine-tuning needs.
+        max_bad_share: Stop before the run where a larger share of the records is faulty.
+        num_workers: Processes that read and decode pictures.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        val_data: str | None = None,
+        val_cases: int = 0,
+        predict_data: str | None = None,
+        batch_size: int = 4,
+        val_batch_size: int = 4,
+        resolution: int = 512,
+        source_resolution: int | None = None,
+        size_multiple: int = 16,
+        buckets: tuple[str, ...] = ASPECTS,
+        shuffle: bool = True,
+        seed: int = 0,
+        task_balance: bool | dict[str, float] = False,
+        max_score: float | None = None,
+        score_rule: ScoreRule = "mean",
+        need_target: bool = False,
+        max_bad_share: float = 0.5,
+        num_workers: int = 2,
+    ) -> None:
+        super().__init__()
+        self.data, self.val_data, self.val_cases, self.predict_data = data, val_data, val_cases, predict_data
+        self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
+        self.shuffle, self.seed, self.task_balance = shuffle, seed, task_balance
+        self.max_score, self.need_target, self.max_bad_share = max_score, need_target, max_bad_share
+        self.score_rule: ScoreRule = score_rule
+        self.frame = Frame(buckets, resolution, source_resolution or resolution, size_multiple)
+        self.train_set: Selection[EditBatch] | None = None
+        self.val_set: Selection[EditBatch] | None = None
+        self.predict_set: Selection[EditBatch] | None = None
+
+    def setup(self, stage: str) -> None:
+        """Open and screen what ``stage`` needs, once. Raises ValueError that names the flag."""
+        if stage == "predict" and self.predict_data is not None:
+            self.predict_set = verified(self._select(self.predict_data, "--data.predict_data"))
+            return
+        if self.train_set is None and (stage == "fit" or self.val_data is None):
+            self._open_data()
+        if self.val_set is None and self.val_data is not None:
+            self.val_set = verified(self._select(self.val_data, "--data.val_data"))
+        if self.val_set is None and stage != "fit":
+            raise ValueError(f"{stage}: expected --data.val_data, or --data.val_cases above 0, got neither")
+        self.predict_set = self.val_set
+
+    def train_dataloader(self) -> Iterable:
+        """Return the training cases; endless where the module turns cases into what it trains on, else by passes."""
+        assert self.train_set is not None
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        wrap = getattr(module, "rollout_loader", None)
+        loader = train_loader(
+            self.train_set,
+            self.batch_size,
+            self.seed,
+            self.shuffle,
+            endless=wrap is not None,
+            weights=task_weights([e.task for e in self.train_set.entries], self.task_balance),
+            num_workers=self.num_workers,
+            trainer=self.trainer,
+        )
+        return wrap(loader) if wrap else loader
+
+    def val_dataloader(self) -> EvalLoader[EditBatch] | list:
+        return self._eval(self.val_set)
+
+    def test_dataloader(self) -> EvalLoader[EditBatch] | list:
+        return self._eval(self.val_set)
+
+    def predict_dataloader(self) -> EvalLoader[EditBatch] | list:
+        return self._eval(self.predict_set)
+
+    def _eval(self, selection: Selection[EditBatch] | None) -> EvalLoader[EditBatch] | list:
+        if selection is None:
+            return []
+        return eval_loader(selection, self.val_batch_size, self.num_workers, self.trainer)
+
+    def _open_data(self) -> None:
+        selection = self._select(self.data, "--data.data")
+        if self.val_data is None and self.val_cases > 0:
+            selection, held_out = split(selection, self.val_cases, self.seed)
+            self.val_set = verified(held_out)
+        self.train_set = self._drop_solved(selection)
+
+    def _select(self, path: str, flag: str) -> Selection[EditBatch]:
+        read = partial(read_case, frame=self.frame)
+        return select(path, flag, self._describe, read, join_cases, self.max_bad_share)
+
+    def _describe(self, cases: Cases, row: int) -> Entry:
+        entry = describe_case(cases, row, self.frame, self.need_target)
+        return replace(entry, score=case_score(cases[row], self.score_rule))
+
+    def _drop_solved(self, selection: Selection[EditBatch]) -> Selection[EditBatch]:
+        """Keep the cases that are not solved yet (the paper's hard-case filter), and report the kept share by task."""
+        limit = self.max_score
+        if limit is None:
+            return selection
+        keep = [e.score is None or e.score < limit for e in selection.entries]
+        shares = kept_share([e.task for e in selection.entries], keep)
+        by_task = ", ".join(f"{task} {stayed}/{total}" for task, (stayed, total) in shares.items())
+        text = f"--data.max_score {limit:g} ({self.score_rule}): kept {sum(keep)} of {len(keep)} cases ({by_task})"
+        if not any(keep):
+            raise ValueError(f"{text}; nothing is left to train on")
+        rank_zero_info(text)
+        return selection.only([i for i, kept in enumerate(keep) if kept])

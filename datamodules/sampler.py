@@ -1,0 +1,191 @@
+"""Which cases make which batch: pure arithmetic of (seed, position), so any point of a run can be had again.
+
+A batch holds cases of one bucket (aspect ratio), because pictures of one tensor share one size.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import count, cycle, islice
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class BucketBatchSampler(Sampler[list[int]]):
+    """Full batches of one bucket each, shuffled by seed, dealt out to ranks.
+
+    There is one sequence of batches for the whole world; at its position q rank r takes batch q * world + r.
+
+    ``endless``: the sequence never ends. Every bucket is a stream of shuffled passes over its cases, cut into
+    batches; what a pass leaves over begins the bucket's first batch of the next pass, so no case is left out however
+    small its bucket. A batch across the seam, or of a bucket smaller than a batch, may hold a case twice.
+
+    Not ``endless``: an iteration is one pass in which every case appears. The last batch of a bucket is filled up
+    with the bucket's first cases of the pass, and the pass with its first batches until it divides among the ranks.
+
+    With ``weights`` a case appears weight times in a pass on average, evenly spaced; a pass that is not endless is
+    then the next ``batches_per_epoch`` batches of the endless sequence.
+
+    Args:
+        buckets: the bucket of each case.
+        batch_size: cases in a batch.
+        seed: of all shuffles.
+        shuffle: False keeps the cases' order inside buckets, and the buckets'.
+        endless: see above.
+        weights: how often each case appears in a pass, on average; None is once.
+        rank: this rank.
+        world: number of ranks.
+    """
+
+    def __init__(
+        self,
+        buckets: Sequence[Hashable],
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        endless: bool = False,
+        weights: Sequence[float] | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not buckets or batch_size < 1 or not 0 <= rank < world:
+            raise ValueError(
+                "sampler: expected at least one case, batch_size >= 1 and 0 <= rank < world, "
+                f"got {len(buckets)} cases, batch_size {batch_size}, rank {rank}, world {world}"
+            )
+        if weights is not None and (len(weights) != len(buckets) or min(weights) < 0 or sum(weights) <= 0):
+            raise ValueError("sampler: expected one weight >= 0 for each case, not all 0")
+        self.batch_size, self.seed, self.shuffle, self.endless = batch_size, seed, shuffle, endless
+        self.rank, self.world, self.position = rank, world, 0
+        self._weighted = weights is not None
+        self._members = list(members_of(buckets).values())
+        self._rate = np.ones(len(buckets)) if weights is None else np.asarray(weights, dtype=float)
+        # Multiples of 2^-20 keep floor(pass * 1 + phase) exact.
+        self._phase = self._generator(0, 0).integers(1 << 20, size=len(buckets)) / (1 << 20)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of this rank that make one pass; where the sequence is endless, about one."""
+        cases, per_step = self._rate.sum(), self.batch_size * self.world
+        if self.endless:
+            return max(1, int(cases // per_step))
+        if self._weighted:
+            return int(np.ceil(cases / per_step))
+        return -(-sum(-(-len(m) // self.batch_size) for m in self._members) // self.world)
+
+    def seek(self, batch: int) -> None:
+        """Let the next iteration begin at this rank's batch number ``batch``, counted from the start of the run."""
+        self.position = batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if self.endless:
+            yield from self._stream(self.position)
+            return
+        epoch, done = divmod(self.position, self.batches_per_epoch)
+        if self._weighted:
+            yield from islice(self._stream(self.position), self.batches_per_epoch - done)
+        else:
+            yield from self._pass(epoch)[self.rank :: self.world][done:]
+
+    def _pass(self, epoch: int) -> list[list[int]]:
+        """Return all ranks' batches of a pass in which every case appears."""
+        batches = []
+        for bucket in range(len(self._members)):
+            cases = self._order(bucket, epoch)
+            fill = islice(cycle(cases), -len(cases) % self.batch_size)
+            batches += _cut([*cases, *fill], self.batch_size)
+        batches = self._shuffled(batches, epoch)
+        return batches + list(islice(cycle(batches), -len(batches) % self.world))
+
+    def _stream(self, position: int) -> Iterator[list[int]]:
+        """Yield this rank's batches of the endless sequence, from ``position`` on."""
+        first = position * self.world
+        epoch = self._epoch_of(first)
+        skip = first - self._batches_before(epoch)
+        everyone = (batch for e in count(epoch) for batch in self._portion(e))
+        return islice(everyone, skip + self.rank, None, self.world)
+
+    def _portion(self, epoch: int) -> list[list[int]]:
+        """Return the batches of the endless sequence that pass ``epoch`` completes."""
+        batches = []
+        for bucket in range(len(self._members)):
+            cases = self._carried(bucket, epoch) + self._order(bucket, epoch)
+            batches += _cut(cases[: len(cases) - len(cases) % self.batch_size], self.batch_size)
+        return self._shuffled(batches, epoch)
+
+    def _carried(self, bucket: int, epoch: int) -> list[int]:
+        """Return the cases that the passes before ``epoch`` left over in a bucket."""
+        size = int(self._drawn(epoch)[self._members[bucket]].sum()) % self.batch_size
+        left: list[int] = []
+        while len(left) < size:
+            epoch -= 1
+            left = self._order(bucket, epoch) + left
+        return left[len(left) - size :]
+
+    def _order(self, bucket: int, epoch: int) -> list[int]:
+        """Return a bucket's cases in the order in which a pass takes them."""
+        members = self._members[bucket]
+        times = self._drawn(epoch + 1)[members] - self._drawn(epoch)[members]
+        cases = np.repeat(members, times)
+        return (self._generator(epoch, bucket + 2).permutation(cases) if self.shuffle else cases).tolist()
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        """Return how often each case was taken by the passes before ``epoch``."""
+        return np.floor(epoch * self._rate + self._phase).astype(np.int64)
+
+    def _batches_before(self, epoch: int) -> int:
+        drawn = self._drawn(epoch)
+        return sum(int(drawn[m].sum()) // self.batch_size for m in self._members)
+
+    def _epoch_of(self, batch: int) -> int:
+        """Return the pass that completes batch number ``batch`` of the endless sequence, by bisection."""
+        high = 1
+        while self._batches_before(high) <= batch:
+            high *= 2
+        low = high // 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._batches_before(middle) <= batch else (low, middle)
+        return low
+
+    def _shuffled(self, batches: list[list[int]], epoch: int) -> list[list[int]]:
+        if not self.shuffle:
+            return batches
+        return [batches[i] for i in self._generator(epoch, 1).permutation(len(batches))]
+
+    def _generator(self, epoch: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, purpose])
+
+
+def eval_batches(buckets: Sequence[Hashable], batch_size: int, world: int = 1) -> list[list[int]]:
+    """Return batches in which every case appears exactly once, as many for each of ``world`` ranks.
+
+    Rank r takes every world-th batch from r on. The last batch of a bucket may be short, and the largest ones are
+    halved until the batches divide among the ranks: sharded weights are gathered batch by batch, so a rank with one
+    batch less would leave the others waiting. Raises ValueError where that cannot be.
+    """
+    batches = [b for members in members_of(buckets).values() for b in _cut(members.tolist(), batch_size)]
+    while len(batches) % world:
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        whole = batches[largest]
+        if len(whole) == 1:
+            raise ValueError(
+                f"--data.val_batch_size {batch_size}: {len(buckets)} cases cannot be dealt out to {world} ranks in "
+                "equally many batches; take a larger batch, or a number of cases that the ranks divide"
+            )
+        batches[largest : largest + 1] = [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
+    return batches
+
+
+def members_of(buckets: Sequence[Hashable]) -> dict[Hashable, np.ndarray]:
+    """Return the cases of each bucket, both in order of appearance."""
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for case, bucket in enumerate(buckets):
+        members[bucket].append(case)
+    return {bucket: np.array(cases) for bucket, cases in members.items()}
+
+
+def _cut(cases: list[int], size: int) -> list[list[int]]:
+    return [cases[i : i + size] for i in range(0, len(cases), size)]

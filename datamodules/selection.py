@@ -1,0 +1,118 @@
+"""The steps that the data modules share: open, screen, hold out, load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from datamodules.dataset import BatchDataset
+from datamodules.loader import EvalLoader, TrainLoader, shard_of
+from datamodules.sampler import BucketBatchSampler, eval_batches
+from datamodules.screening import Entry, screen
+from datamodules.splits import hold_out
+from hpedit.pictures import BadPicture
+from hpedit.records import Cases, read_cases
+from hpedit.types import EditBatch, PreferenceBatch
+
+Batch = TypeVar("Batch", EditBatch, PreferenceBatch)
+
+
+@dataclass(frozen=True)
+class Selection(Generic[Batch]):
+    """Entries of a data set, with how they are read and joined to batches.
+
+    Attributes:
+        faults: why each faulty record was set aside, by its label.
+    """
+
+    cases: Cases
+    entries: list[Entry]
+    read: Callable[[Cases, Entry], Any]
+    join: Callable[[list[Any]], Batch]
+    faults: dict[str, str]
+
+    def only(self, rows: Sequence[int]) -> Selection[Batch]:
+        """Return the selection of the entries at ``rows``."""
+        return replace(self, entries=[self.entries[i] for i in rows])
+
+
+def select(
+    path: str,
+    flag: str,
+    describe: Callable[[Cases, int], Entry],
+    read: Callable[[Cases, Entry], Any],
+    join: Callable[[list[Any]], Batch],
+    max_bad_share: float,
+) -> Selection[Batch]:
+    """Open the data set of a flag, screen it and report what was set aside.
+
+    Raises ValueError that names the flag where too little is left.
+    """
+    screening = screen(read_cases(path, flag), describe)
+    screening.report(max_bad_share)
+    return Selection(screening.cases, screening.entries, read, join, screening.bad)
+
+
+def split(selection: Selection[Batch], count: int, seed: int) -> tuple[Selection[Batch], Selection[Batch]]:
+    """Hold out ``count`` cases, so that no source picture is on both sides, and return (training, held out)."""
+    entries = selection.entries
+    train, held = hold_out([e.task for e in entries], [e.picture for e in entries], count, seed)
+    lost = len(entries) - len(train) - len(held)
+    rank_zero_info(
+        f"--data.val_cases: {len(held)} cases held out, {len(train)} for training, "
+        f"{lost} in neither because they share a picture with the held-out ones."
+    )
+    return selection.only(train), selection.only(held)
+
+
+def verified(selection: Selection[Batch]) -> Selection[Batch]:
+    """Read every entry once and set aside what turns out damaged, so that an evaluation is complete and exact.
+
+    Raises ValueError where nothing is left.
+    """
+    entries, faults = [], {}
+    for entry in selection.entries:
+        try:
+            selection.read(selection.cases, entry)
+            entries.append(entry)
+        except BadPicture as error:
+            faults[selection.cases.label(entry.row)] = str(error)
+    if faults:
+        listed = "; ".join(f"{record}: {reason}" for record, reason in faults.items())
+        text = f"{selection.cases.name}: {len(faults)} of {len(selection.entries)} pictures are damaged: {listed}."
+        if not entries:
+            raise ValueError(text)
+        rank_zero_warn(f"{text} These cases are not evaluated.")
+    return replace(selection, entries=entries, faults=selection.faults | faults)
+
+
+def train_loader(
+    selection: Selection[Batch],
+    batch_size: int,
+    seed: int,
+    shuffle: bool,
+    endless: bool,
+    weights: Sequence[float] | None,
+    num_workers: int,
+    trainer: pl.Trainer | None,
+) -> TrainLoader[Batch]:
+    """Return this rank's loader of full batches; damaged records are replaced, reported and counted."""
+    rank, world = shard_of(trainer)
+    buckets = [e.bucket for e in selection.entries]
+    sampler = BucketBatchSampler(buckets, batch_size, seed, shuffle, endless, weights, rank, world)
+    dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=False)
+    return TrainLoader(dataset, sampler, num_workers)
+
+
+def eval_loader(
+    selection: Selection[Batch], batch_size: int, num_workers: int, trainer: pl.Trainer | None
+) -> EvalLoader[Batch]:
+    """Return this rank's share of all entries, each exactly once over all ranks."""
+    rank, world = shard_of(trainer)
+    batches = eval_batches([e.bucket for e in selection.entries], batch_size, world)[rank::world]
+    dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=True)
+    return EvalLoader(dataset, batches, num_workers)

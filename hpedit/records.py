@@ -1,0 +1,283 @@
+"""One schema for records on disk: Parquet with embedded pictures, which ``datasets.load_dataset`` reads in one line.
+
+A folder with a metadata.jsonl of the same names, whose pictures are paths relative to it, is read too. Reading is
+lazy: a record costs no copy of its pictures.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Image, List, Value
+
+from hpedit.cases import Candidate, Case, HumanRating, Pair, Provenance, ScoreRecord, case_of
+from hpedit.pictures import Picture
+from hpedit.tasks import canonical_task
+
+__all__ = [
+    "CASE_FEATURES",
+    "PAIR_FEATURES",
+    "Candidate",
+    "Case",
+    "Cases",
+    "HumanRating",
+    "Pair",
+    "Picture",
+    "Provenance",
+    "ScoreRecord",
+    "read_cases",
+    "write_cases",
+    "write_pairs",
+]
+
+_TEXT, _REAL, _WHOLE = Value("string"), Value("float64"), Value("int64")
+_CANDIDATE = {"cand_id": _TEXT, "image": Image(), "model": _TEXT, "seed": _WHOLE, "params": _TEXT}
+_SCORE = {
+    **{"cand_id": _TEXT, "scorer": _TEXT, "prompt_version": _TEXT, "read": _TEXT},
+    **{"value": _REAL, "dist": List(_REAL), "mass": _REAL, "ts": _REAL},
+}
+_HUMAN = {"cand_id": _TEXT, "rater": _TEXT, "dim": _TEXT, "value": _REAL, "ts": _REAL, "ms": _WHOLE}
+
+CASE_FEATURES = Features(
+    {
+        "case_id": _TEXT,
+        "task": _TEXT,
+        "instruction": _TEXT,
+        "instruction_lang": _TEXT,
+        "requirement": _TEXT,
+        "source": Image(),
+        "references": List(Image()),
+        "target": Image(),
+        "categories": List(_TEXT),
+        "provenance": {"dataset": _TEXT, "row": _TEXT, "license": _TEXT},
+        "candidates": List(_CANDIDATE),
+        "scores": List(_SCORE),
+        "humans": List(_HUMAN),
+    }
+)
+PAIR_FEATURES = Features({**CASE_FEATURES, "preferred": Image(), "rejected": Image()})
+# Small row groups: the reader of a few rows, and the hub's viewer, need not decode a gigabyte.
+_ROWS_PER_GROUP = 64
+
+
+def write_cases(path: str | os.PathLike[str], cases: Iterable[Case]) -> int:
+    """Write cases to one Parquet file, pictures embedded, and return how many.
+
+    Streams: only a few dozen cases are in memory. The file appears under its name when it is complete.
+    Raises ValueError that names the case on an unknown task.
+    """
+    return _write(Path(path), CASE_FEATURES, (_case_row(case) for case in cases))
+
+
+def write_pairs(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> int:
+    """Write preference pairs: the columns of a case, and ``preferred`` and ``rejected``. See write_cases."""
+    rows = (
+        {**_case_row(p.case), "preferred": _cell(p.preferred), "rejected": _cell(p.rejected)} for p in pairs
+    )
+    return _write(Path(path), PAIR_FEATURES, rows)
+
+
+class Rows(Protocol):
+    """Records as dicts by column name, pictures not yet read; ``root`` is where relative paths start."""
+
+    root: Path
+    columns: frozenset[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+class Cases(Sequence[Case]):
+    """The cases of a data set, each built when it is asked for, its pictures left where they are.
+
+    Indexing raises ValueError that says what is wrong with the record (BadPicture: that it has no picture).
+    """
+
+    def __init__(self, rows: Rows, name: str) -> None:
+        self._rows = rows
+        self.name = name
+        self.columns = rows.columns
+        self._check_columns()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Case:  # type: ignore[override]  # one record at a time is all anyone needs
+        return case_of(self._rows[index], self._rows.root, f"row-{index:06d}")
+
+    def label(self, index: int) -> str:
+        """Return what messages call the record at ``index``: its number, and its id or file where it has one."""
+        try:
+            row = self._rows[index]
+        except ValueError:
+            row = {}
+        known = row.get("case_id") or row.get("file_name")
+        return f"record {index}" + (f" ({known})" if known else "")
+
+    def pair(self, index: int) -> Pair:
+        """Return the pair at ``index`` of a data set with the columns ``preferred`` and ``rejected``."""
+        row, root = self._rows[index], self._rows.root
+        preferred, rejected = (Picture.of(row.get(name), root) for name in ("preferred", "rejected"))
+        return Pair(self[index], preferred, rejected)
+
+    def _check_columns(self) -> None:
+        if not len(self):
+            raise ValueError(f"{self.name}: the data set is empty")
+        for wanted in ({"task"}, {"instruction"}, {"source", "file_name"}):
+            if not wanted & self.columns:
+                raise ValueError(
+                    f"{self.name}: expected a column {' or '.join(map(repr, sorted(wanted)))}, "
+                    f"got the columns {', '.join(sorted(self.columns))}"
+                )
+
+
+def read_cases(path: str, name: str = "data") -> Cases:
+    """Open a data set of cases.
+
+    Args:
+        path: a Parquet file, a glob of them, a folder of them (searched to any depth), a metadata.jsonl or a folder
+            that holds one, or a data set on the hub: "owner/name" (its train split) or "owner/name:split".
+        name: what errors call it, such as the flag it came from.
+
+    Raises ValueError that starts with ``name`` where there is nothing to read, or a column is missing.
+    """
+    where = f"{name}={path}"
+    return Cases(_open_rows(path, where), where)
+
+
+def _open_rows(path: str, where: str) -> Rows:
+    local = Path(path).expanduser()
+    if local.is_dir():
+        if (local / "metadata.jsonl").exists():
+            return _JsonRows(local / "metadata.jsonl")
+        files = sorted(str(file) for file in local.rglob("*.parquet") if not file.name.startswith("."))
+    elif local.exists():
+        files = [str(local)]
+    else:
+        files = sorted(glob.glob(str(local), recursive=True))
+    if not files:
+        return _hub_rows(path, where, local.is_dir())
+    if files[0].endswith(".jsonl"):
+        return _JsonRows(Path(files[0]))
+    return _ArrowRows(_load(where, "parquet", files, "train"), Path(files[0]).parent)
+
+
+def _hub_rows(path: str, where: str, is_folder: bool) -> Rows:
+    repo, _, split = path.partition(":")
+    if is_folder or repo.count("/") != 1 or repo.startswith((".", "/", "~")) or any(c in repo for c in "*?["):
+        raise ValueError(f"{where}: expected Parquet files or a metadata.jsonl, found neither")
+    return _ArrowRows(_load(where, repo, None, split or "train"), Path())
+
+
+def _load(where: str, kind: str, files: list[str] | None, split: str) -> datasets.Dataset:
+    try:
+        dataset = datasets.load_dataset(kind, data_files=files, split=split)
+    except Exception as error:  # datasets, hub and pyarrow errors share no base class
+        cause = error.__cause__ or error
+        raise ValueError(
+            f"{where}: could not be read as a data set: {type(cause).__name__}: {cause}"
+        ) from error
+    assert isinstance(dataset, datasets.Dataset)
+    return dataset
+
+
+class _ArrowRows:
+    """Rows of a memory-mapped Arrow table."""
+
+    def __init__(self, dataset: datasets.Dataset, root: Path) -> None:
+        self.root = root
+        self._dataset = dataset
+        self.columns = frozenset(dataset.column_names)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: _lazy(self._dataset.data.column(name)[index]) for name in self.columns}
+
+
+def _lazy(scalar: Any) -> Any:
+    """Turn an Arrow scalar into Python objects, but bytes into a buffer on the memory map."""
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _lazy(value) for name, value in scalar.items()}
+    if isinstance(scalar, (pa.ListScalar, pa.LargeListScalar)) and pa.types.is_struct(scalar.type.value_type):
+        return [_lazy(value) for value in scalar.values]
+    if isinstance(scalar, (pa.BinaryScalar, pa.LargeBinaryScalar)) and not isinstance(
+        scalar, (pa.StringScalar, pa.LargeStringScalar)
+    ):
+        return scalar.as_buffer()
+    return scalar.as_py()
+
+
+class _JsonRows:
+    """Rows of a metadata.jsonl; its pictures stay on disk. A line that is no JSON object costs only itself."""
+
+    def __init__(self, file: Path) -> None:
+        self.root = file.parent
+        with file.open(encoding="utf-8") as lines:
+            self._rows = [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()]
+        self.columns = frozenset(name for row in self._rows if isinstance(row, dict) for name in row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        row = self._rows[index]
+        if isinstance(row, ValueError):
+            raise row
+        return row
+
+
+def _parse(line: str, number: int) -> dict[str, Any] | ValueError:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return ValueError(f"line {number} is not JSON: {error}")
+    return row if isinstance(row, dict) else ValueError(f"line {number}: expected a JSON object")
+
+
+def _cell(picture: Picture | None) -> dict[str, Any] | None:
+    return None if picture is None else {"bytes": picture.read(), "path": None}
+
+
+def _case_row(case: Case) -> dict[str, Any]:
+    flat = {f.name: getattr(case, f.name) for f in fields(case)}
+    return flat | {
+        "task": canonical_task(case.task, f"case {case.case_id}"),
+        "source": _cell(case.source),
+        "references": [_cell(r) for r in case.references],
+        "target": _cell(case.target),
+        "provenance": asdict(case.provenance),
+        "candidates": [{**vars(c), "image": _cell(c.image)} for c in case.candidates],
+        "scores": [asdict(s) for s in case.scores],
+        "humans": [asdict(h) for h in case.humans],
+    }
+
+
+def _write(path: Path, features: Features, rows: Iterator[dict[str, Any]]) -> int:
+    schema: pa.Schema = features.arrow_schema
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    count = 0
+    try:
+        with pq.ParquetWriter(part, schema) as writer:
+            while group := list(islice(rows, _ROWS_PER_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+                count += len(group)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
