@@ -1,4 +1,4 @@
-"""Pictures in their four shapes: float tensor, uint8 tensor, PIL image, PNG data URL. Nothing is lost but the one rounding."""
+"""Pictures as float tensor, uint8 tensor, PIL image and PNG data URL. Only rounding to 256 levels loses anything."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """Turn one uint8 picture (3, H, W) into an RGB image."""
-    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError(f"picture: expected uint8 (3, H, W), got {image.dtype} {tuple(image.shape)}")
-    return Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+    """Turn one picture (3, H, W), uint8 or float in [0, 1], into an RGB image."""
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"picture: expected shape (3, H, W), got {tuple(image.shape)}")
+    levels = to_uint8(image) if image.is_floating_point() else image
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def from_pil(image: Image.Image) -> Tensor:

@@ -1,0 +1,230 @@
+"""HP-Scorer in the training loop: the reward of rollouts, and the metric of validation and test, by one code path."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from hpedit.rollout import RolloutCallback, RolloutOwner
+from hpedit.scorers.base import Scorer
+from hpedit.scorers.figures import score_figures
+from hpedit.scorers.metric import HPScore
+from hpedit.scorers.pool import Scored, ScoringPool, Ticket, WeightedScorer
+from hpedit.scorers.reward import hp_reward
+from hpedit.types import EditedBatch, Rollout
+
+
+class ScoringFailed(RuntimeError):
+    """Too many scores could not be had for the rest to mean anything."""
+
+
+class RewardCallback(RolloutCallback):
+    """Scores edits while the next ones are sampled, and turns scores into rewards.
+
+    Rollouts: fills score and reward, NaN where they could not be had, and the module's ``round_metrics``.
+    Validation and test: logs val/hp_score (macro mean), val/hp_score/<task>, val/failed_share and val/unchanged_share,
+    and val/scorer/<name> of each of several scorers; the same under test/.
+    """
+
+    def __init__(
+        self,
+        scorers: Scorer | list[WeightedScorer],
+        alpha: float = 2.0,
+        beta: float = 5.0,
+        batch_size: int = 16,
+        max_in_flight: int = 8,
+        max_failed_share: float = 0.2,
+        timeout: float = 600.0,
+        unchanged_tolerance: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            scorers: one scorer, or several with names and weights. The score is their weighted mean, and missing
+                where one of positive weight failed; one of weight 0 is a referee: logged, never rewarded.
+            alpha: slope of the reward 1 / (1 + exp(-(alpha * score - beta))).
+            beta: shift of the reward.
+            batch_size: edits in one call of a scorer.
+            max_in_flight: calls under way at once.
+            max_failed_share: the run stops when more than this share of a round's scores could not be had, in [0, 1].
+            timeout: seconds to wait for outstanding scores at the end of a round; later ones are missing.
+            unchanged_tolerance: an edit within this mean absolute difference of its source, in 8-bit levels, counts
+                as unchanged.
+        """
+        members = [WeightedScorer("hp_scorer", scorers)] if isinstance(scorers, Scorer) else scorers
+        _expect_usable(members)
+        if not 0.0 <= max_failed_share <= 1.0:
+            raise ValueError(f"reward.max_failed_share: expected a share in [0, 1], got {max_failed_share}")
+        if batch_size < 1 or max_in_flight < 1:
+            raise ValueError(
+                "reward.batch_size and reward.max_in_flight: expected at least 1, "
+                f"got {batch_size} and {max_in_flight}"
+            )
+        self.scorers = members
+        self.alpha = alpha
+        self.beta = beta
+        self.batch_size = batch_size
+        self.max_in_flight = max_in_flight
+        self.max_failed_share = max_failed_share
+        self.timeout = timeout
+        self.unchanged_tolerance = unchanged_tolerance
+        self._pool: ScoringPool | None = None
+        self._sampled: list[Ticket] = []
+        self._evaluated: list[Ticket] = []
+        self._started = 0.0
+
+    @property
+    def scores_by_case(self) -> dict[tuple[str, int], float]:
+        """Scores of the last round and the last evaluation, by (case id, which edit of that case); NaN if missing.
+
+        Waits for scores under way, so that it may be read before this callback's own turn.
+        """
+        scores: dict[tuple[str, int], float] = {}
+        for tickets in filter(None, (self._sampled, self._evaluated)):
+            seen: Counter[str] = Counter()
+            scored = self._collect(tickets)
+            for case, value in zip(scored.case_id, scored.value, strict=True):
+                scores[case, seen[case]] = value
+                seen[case] += 1
+        return scores
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Ask every scorer whether it works. Lightning calls this before ``configure_model`` loads any weights."""
+        if stage == "predict":
+            return
+        for member in self.scorers:
+            try:
+                member.scorer.check()
+            except (ConnectionError, ValueError) as error:
+                raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
+        self._pool = ScoringPool(self.scorers, self.batch_size, self.max_in_flight, self.unchanged_tolerance)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    # Rollouts.
+
+    def on_rollout_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
+        self._sampled = []
+        self._started = time.monotonic()
+
+    def on_rollout_chunk(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, chunk: EditedBatch, start: int
+    ) -> None:
+        assert start == sum(map(len, self._sampled)), "chunks come in the order of the rollout's samples"
+        self._sampled.append(self._opened().submit(chunk))
+
+    def on_rollout_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, rollout: Rollout) -> None:
+        asked = time.monotonic()
+        scored = self._collect(self._sampled)
+        waited, lasted = time.monotonic() - asked, time.monotonic() - self._started
+        score = torch.tensor(scored.value, dtype=torch.float32)
+        rollout.score.copy_(score)
+        rollout.reward.copy_(hp_reward(score, self.alpha, self.beta))
+        figures = score_figures(scored, rollout.reward.cpu(), lambda sums: _total(trainer, pl_module, sums))
+        figures |= {"reward/wait_seconds": waited, "reward/wait_share": waited / max(lasted, 1e-9)}
+        cast(RolloutOwner, pl_module).round_metrics.update(figures)
+        self._expect_enough(scored, figures["reward/failed_share"], f"round {rollout.round}")
+
+    # Validation and test.
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._evaluated = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not isinstance(outputs, EditedBatch):
+            owner, got = type(pl_module).__name__, type(outputs).__name__
+            raise ValueError(
+                f"{owner}: validation and test steps must return an EditedBatch to score, got {got}"
+            )
+        self._evaluated.append(self._opened().submit(outputs))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log_evaluation(trainer, pl_module, "val")
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log_evaluation(trainer, pl_module, "test")
+
+    def _log_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        scored = self._collect(self._evaluated)
+        means = _means(scored.task, scored.value, pl_module)
+        overall, failed_share = means.pop("overall"), means.pop("failed_share")
+        counts = torch.tensor([scored.unchanged, len(scored.value)], dtype=torch.float64)
+        unchanged, edits = _total(trainer, pl_module, counts).tolist()
+        figures = {"failed_share": failed_share, "unchanged_share": unchanged / max(edits, 1.0)}
+        figures |= {f"hp_score/{task}": mean for task, mean in means.items()}
+        if len(self.scorers) > 1:
+            for name, scores in scored.by_scorer.items():
+                values = [score.value for score in scores]
+                figures[f"scorer/{name}"] = _means(scored.task, values, pl_module)["overall"]
+        # Equal on all ranks already; sync_dist tells Lightning so.
+        pl_module.log(f"{stage}/hp_score", overall, prog_bar=True, sync_dist=True)
+        pl_module.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, sync_dist=True)
+        self._expect_enough(scored, failed_share.item(), f"this {stage} run")
+
+    # Both.
+
+    def _opened(self) -> ScoringPool:
+        assert self._pool is not None, "Lightning calls setup before any other hook"
+        return self._pool
+
+    def _collect(self, tickets: list[Ticket]) -> Scored:
+        return self._opened().collect(tickets, self.timeout)
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+    def _expect_enough(self, scored: Scored, failed_share: float, when: str) -> None:
+        """Stop, on all ranks alike, if too many scores are missing; warn if some are."""
+        if not failed_share:
+            return
+        reasons = scored.failures().most_common(1)
+        words = f"most often ({reasons[0][1]} times here): {reasons[0][0]}" if reasons else "on another rank"
+        report = f"{failed_share:.0%} of the scores of {when} could not be had, {words}"
+        if failed_share > self.max_failed_share:
+            raise ScoringFailed(f"{report} (reward.max_failed_share is {self.max_failed_share:.0%})")
+        rank_zero_warn(report)
+
+
+def _expect_usable(members: list[WeightedScorer]) -> None:
+    names = [member.name for member in members]
+    if len(set(names)) != len(names):
+        raise ValueError(f"reward.scorers: expected distinct names, got {', '.join(names)}")
+    if any(member.weight < 0 for member in members) or not any(member.weight > 0 for member in members):
+        weights = ", ".join(f"{member.name}: {member.weight:g}" for member in members) or "no scorer"
+        raise ValueError(f"reward.scorers: expected weights >= 0 and one above 0, got {weights}")
+
+
+def _means(tasks: list[str], scores: list[float], pl_module: pl.LightningModule) -> dict[str, Tensor]:
+    metric = HPScore().to(pl_module.device)
+    metric.update(tasks, torch.tensor(scores))
+    return metric.compute()
+
+
+def _total(trainer: pl.Trainer, pl_module: pl.LightningModule, sums: Tensor) -> Tensor:
+    """Sum a float64 vector over the ranks."""
+    if trainer.world_size == 1:
+        return sums
+    return cast(Tensor, trainer.strategy.reduce(sums.to(pl_module.device), reduce_op="sum")).cpu()

@@ -1,0 +1,153 @@
+"""A VLM in this process, through transformers: Qwen2.5-VL, Qwen3-VL and their kin."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from hpedit.images import to_pil
+from hpedit.scorers.digits import DIGITS
+from hpedit.scorers.hp_scorer import Answer
+from hpedit.scorers.prompts import Message
+
+_loading = threading.Lock()  # of the module, so that a backend that was not loaded yet can be pickled
+
+
+@dataclass
+class _VLM:
+    model: Any
+    processor: Any
+    device: torch.device
+    digit_ids: list[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class TransformersBackend:
+    """Runs the VLM itself, one batch at a time. For small judges and for machines without a server."""
+
+    def __init__(
+        self,
+        model: str,
+        dtype: str = "bfloat16",
+        device: str | None = None,
+        batch_size: int = 8,
+        max_tokens: int = 8,
+        revision: str | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        """
+        Args:
+            model: folder or hub id of an image-text-to-text checkpoint with a chat template.
+            dtype: of the weights, "bfloat16", "float16" or "float32".
+            device: "cuda:1", "cpu", ...; the current CUDA device by default, the CPU where there is none.
+            batch_size: chats in one forward pass.
+            max_tokens: length of a generated reply where text is read.
+            revision: of a hub checkpoint.
+            max_pixels: larger pictures are shrunk to this many pixels; the checkpoint's own bound by default.
+        """
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(f"dtype: expected the name of a torch dtype, got {dtype!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        self.model = model
+        self.dtype = dtype
+        self.device = device
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.revision = revision
+        self.max_pixels = max_pixels
+        self._vlm: _VLM | None = None
+
+    def check(self) -> None:
+        self._loaded()
+
+    def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
+        vlm = self._loaded()
+        batches = [chats[i : i + self.batch_size] for i in range(0, len(chats), self.batch_size)]
+        return [answer for batch in batches for answer in self._batch(vlm, batch, generate)]
+
+    def _loaded(self) -> _VLM:
+        with _loading:
+            if self._vlm is None:
+                self._vlm = self._load()
+            return self._vlm
+
+    def _load(self) -> _VLM:
+        device = torch.device(
+            self.device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
+        )
+        try:
+            processor = AutoProcessor.from_pretrained(self.model, revision=self.revision)
+            model = AutoModelForImageTextToText.from_pretrained(
+                self.model, revision=self.revision, dtype=getattr(torch, self.dtype)
+            )
+        except (OSError, ValueError) as error:
+            raise ValueError(f"model: cannot load a VLM from {self.model!r}: {error}") from error
+        if processor.chat_template is None:
+            raise ValueError(f"model: {self.model!r} has no chat template, so it cannot be asked")
+        # The answer follows the last token of every row, so the padding goes in front.
+        processor.tokenizer.padding_side = "left"
+        model = model.to(device).eval().requires_grad_(False)
+        return _VLM(model, processor, device, _digit_ids(processor.tokenizer, self.model))
+
+    def _batch(self, vlm: _VLM, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
+        """Answer one batch; where it fails, each of its chats alone, so that one bad picture costs one score."""
+        try:
+            with vlm.lock, torch.inference_mode():
+                inputs = self._inputs(vlm, chats)
+                return self._texts(vlm, inputs) if generate else _digit_answers(vlm, inputs)
+        except (RuntimeError, ValueError) as error:
+            if len(chats) == 1:
+                return [Answer(failure=f"{self.model}: {type(error).__name__}: {error}")]
+        return [answer for chat in chats for answer in self._batch(vlm, [chat], generate)]
+
+    def _inputs(self, vlm: _VLM, chats: Sequence[list[Message]]) -> Any:
+        bounds = {} if self.max_pixels is None else {"images_kwargs": {"max_pixels": self.max_pixels}}
+        return vlm.processor.apply_chat_template(
+            [_turns(chat) for chat in chats],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, **bounds},
+        ).to(vlm.device)
+
+    def _texts(self, vlm: _VLM, inputs: Any) -> list[Answer]:
+        tokens = vlm.model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False)
+        replies = tokens[:, inputs["input_ids"].shape[1] :]
+        return [Answer(text=text) for text in vlm.processor.batch_decode(replies, skip_special_tokens=True)]
+
+
+def _digit_answers(vlm: _VLM, inputs: Any) -> list[Answer]:
+    logits = vlm.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+    digits = logits.log_softmax(dim=-1)[:, vlm.digit_ids]
+    return [Answer(logprobs=tuple(row)) for row in digits.tolist()]
+
+
+def _digit_ids(tokenizer: Any, model: str) -> list[int]:
+    ids = [tokenizer.encode(digit, add_special_tokens=False) for digit in DIGITS]
+    if any(len(tokens) != 1 for tokens in ids) or len({tokens[0] for tokens in ids}) != len(DIGITS):
+        raise ValueError(
+            f"model: {model!r} does not write the digits 0-5 as six distinct single tokens, got {ids}"
+        )
+    return [tokens[0] for tokens in ids]
+
+
+def _turns(chat: list[Message]) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": message.role,
+            "content": [
+                {"type": "text", "text": part}
+                if isinstance(part, str)
+                else {"type": "image", "image": to_pil(part)}
+                for part in message.parts
+            ],
+        }
+        for message in chat
+    ]
