@@ -47,10 +47,8 @@ def step_mean_std(
     """
     euler = euler_step(x_t, v, t, t_next)
     removed, std = _exchange(kind, t, t_next, noise_level)
-    std = std.expand(x_t.shape[0])
-    if noise_level == 0:
-        return euler, std
-    return euler - per_sample(removed, x_t) * velocity_to_eps(x_t, v, t), std
+    mean = euler - per_sample(removed, x_t) * velocity_to_eps(x_t, v, t)
+    return mean, std.expand(x_t.shape[0])
 
 
 def sample_step(

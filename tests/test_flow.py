@@ -85,6 +85,15 @@ def test_mu_runs_through_both_anchors_and_beyond() -> None:
     assert flow.resolution_mu(8192, 256, 8192, 0.5, 0.9) == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("config", [QWEN_IMAGE_EDIT, FLUX_KONTEXT], ids=["qwen", "flux"])
+def test_mu_is_bitwise_the_pipelines(config: dict) -> None:
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(**config)
+    c = scheduler.config
+    for n in range(64, 9000, 13):
+        mu = flow.resolution_mu(n, c.base_image_seq_len, c.max_image_seq_len, c.base_shift, c.max_shift)
+        assert mu == pipeline_mu(n, c)
+
+
 def test_schedule_defaults_are_those_of_the_scheduler() -> None:
     assert SigmaSchedule.from_scheduler_config(FlowMatchEulerDiscreteScheduler().config) == SigmaSchedule()
 

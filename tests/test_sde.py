@@ -230,6 +230,18 @@ def test_the_ratio_of_unchanged_weights_is_exactly_one(kind: SDEKind) -> None:
     assert torch.equal((new - old).exp(), torch.ones(4))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rows_log_prob_does_not_depend_on_its_batch(kind: SDEKind) -> None:
+    """Rollout chunks and training micro-batches differ in size; here that must not move a bit."""
+    x, v, x_next = torch.randn(3, 8, 37, 5, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0.4, 1, 8)
+    together = sde.gaussian_log_prob(x_next, *sde.step_mean_std(kind, x, v, t, t - 0.1, 0.9))
+    for i in range(8):
+        row = slice(i, i + 1)
+        step = sde.step_mean_std(kind, x[row], v[row], t[row], t[row] - 0.1, 0.9)
+        assert torch.equal(sde.gaussian_log_prob(x_next[row], *step), together[row])
+
+
 def test_a_deterministic_step_has_no_density() -> None:
     x = torch.zeros(2, 3, 1)
     with pytest.raises(ValueError, match="std"):
