@@ -1,4 +1,4 @@
-"""What all editors share: a diffusers pipeline that is read late, frozen but for its transformer, and moved in parts."""
+"""What all editors share: a diffusers pipeline, read late, frozen but for its transformer, moved in parts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
+from hpedit.dead_layers import dead_layers
 from hpedit.flow import SigmaSchedule, sigma_grid
 from hpedit.images import to_pil, to_uint8
 from hpedit.types import EditBatch
@@ -56,7 +57,7 @@ class PipelineEditor:
         self._check_model()
         pipeline: Any = self.pipeline_class.from_pretrained(
             self.model,
-            torch_dtype=self.dtype,
+            dtype=self.dtype,
             revision=self.revision,
             variant=self.variant,
             local_files_only=self.local_files_only,
@@ -68,6 +69,8 @@ class PipelineEditor:
         for name, component in pipeline.components.items():
             if isinstance(component, nn.Module):
                 component.eval().requires_grad_(name == "transformer")
+        for name in dead_layers(pipeline.transformer):
+            pipeline.transformer.get_submodule(name).requires_grad_(False)
         self._pipeline = pipeline
 
     def _check_model(self) -> None:
