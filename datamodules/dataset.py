@@ -115,5 +115,5 @@ def join_cases(items: list[CaseItem]) -> EditBatch:
         requirement=[item.case.requirement or "" for item in items],
         sources=stack([item.sources for item in items]),
         size=items[0].size,
-        target=stack([targets])[0] if targets else None,
+        target=torch.stack(targets) if targets else None,
     )

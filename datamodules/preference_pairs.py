@@ -127,9 +127,10 @@ class PairItem:
 
 def describe_pair(cases: Cases, row: int, frame: Frame, min_gap: float) -> Entry:
     """Return the entry of a record that gives a pair. Raises Unsuited where it gives none, ValueError if faulty."""
-    entry = describe_case(cases, row, frame, need_target=False)
+    case = cases[row]
+    entry = describe_case(case, row, frame, need_target=False)
     if not {"preferred", "rejected"} <= cases.columns:
-        entry = replace(entry, chosen=best_and_worst(cases[row], min_gap))
+        entry = replace(entry, chosen=best_and_worst(case, min_gap))
     pair = _pair(cases, entry)
     checked_size("preferred", pair.preferred)
     checked_size("rejected", pair.rejected)

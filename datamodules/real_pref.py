@@ -139,8 +139,9 @@ class RealPrefDataModule(pl.LightningDataModule):
         return select(path, flag, self._describe, read, join_cases, self.max_bad_share)
 
     def _describe(self, cases: Cases, row: int) -> Entry:
-        entry = describe_case(cases, row, self.frame, self.need_target)
-        return replace(entry, score=case_score(cases[row], self.score_rule))
+        case = cases[row]
+        entry = describe_case(case, row, self.frame, self.need_target)
+        return replace(entry, score=case_score(case, self.score_rule))
 
     def _drop_solved(self, selection: Selection[EditBatch]) -> Selection[EditBatch]:
         """Keep the cases that are not solved yet (the paper's hard-case filter), and report the kept share by task."""

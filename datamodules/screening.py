@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.bucketing import Frame
+from hpedit.cases import Case
 from hpedit.pictures import BadPicture, Picture
 from hpedit.records import Cases
 from hpedit.tasks import canonical_task
@@ -103,12 +104,11 @@ def screen(cases: Cases, describe: Callable[[Cases, int], Entry]) -> Screening:
     return result
 
 
-def describe_case(cases: Cases, row: int, frame: Frame, need_target: bool) -> Entry:
+def describe_case(case: Case, row: int, frame: Frame, need_target: bool) -> Entry:
     """Return the entry of a good record, after a look at the headers of its pictures.
 
     Raises Unsuited or another ValueError with the reason.
     """
-    case = cases[row]
     task = canonical_task(case.task, "bad task")
     if need_target and case.target is None:
         raise Unsuited("no target: --data.need_target asks for the edited picture of every case")

@@ -74,8 +74,11 @@ class Picture:
             raise BadPicture(f"damaged picture: {error}") from error
 
     def fingerprint(self) -> bytes:
-        """Return 16 bytes that tell pictures apart by their beginning; equal files have equal ones."""
-        return hashlib.blake2b(self._read(HEAD_BYTES), digest_size=16).digest()
+        """Return 16 bytes that tell pictures apart by their beginning and length; equal files have equal ones."""
+        length = self.data.stat().st_size if isinstance(self.data, Path) else len(memoryview(self.data))
+        return hashlib.blake2b(
+            self._read(HEAD_BYTES), digest_size=16, salt=length.to_bytes(16, "big")
+        ).digest()
 
     def _read(self, count: int | None) -> bytes:
         data = self.data

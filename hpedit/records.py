@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -204,22 +205,32 @@ class _ArrowRows:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {name: _lazy(self._dataset.data.column(name)[index]) for name in self.columns}
+        return {name: _lazy(column[index]) for name, column in self._chunks.items()}
+
+    @cached_property
+    def _chunks(self) -> dict[str, pa.ChunkedArray]:
+        return {name: self._dataset.data.column(name) for name in sorted(self.columns)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The data set travels to a spawned worker as a file name; its chunks would travel as gigabytes.
+        return {name: value for name, value in vars(self).items() if name != "_chunks"}
 
 
 def _lazy(scalar: Any) -> Any:
     """Turn an Arrow scalar into Python objects, but bytes into a buffer on the memory map."""
-    if not scalar.is_valid:
-        return None
+    if not (scalar.is_valid and _holds_bytes(scalar.type)):
+        return scalar.as_py()
     if isinstance(scalar, pa.StructScalar):
         return {name: _lazy(value) for name, value in scalar.items()}
-    if isinstance(scalar, (pa.ListScalar, pa.LargeListScalar)) and pa.types.is_struct(scalar.type.value_type):
+    if isinstance(scalar, (pa.ListScalar, pa.LargeListScalar)):
         return [_lazy(value) for value in scalar.values]
-    if isinstance(scalar, (pa.BinaryScalar, pa.LargeBinaryScalar)) and not isinstance(
-        scalar, (pa.StringScalar, pa.LargeStringScalar)
-    ):
-        return scalar.as_buffer()
-    return scalar.as_py()
+    return scalar.as_buffer()
+
+
+@cache
+def _holds_bytes(kind: pa.DataType) -> bool:
+    nested = [kind.field(i).type for i in range(kind.num_fields)]
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, nested))
 
 
 class _JsonRows:
