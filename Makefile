@@ -32,7 +32,7 @@ quickstart: $(STAMP)
 check: $(STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(RUN)
 
 test: check
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests

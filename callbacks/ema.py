@@ -56,7 +56,7 @@ class TrainedWeightsEMA(pl.Callback):
         if self.evaluate and self.average and not self.kept:
             for name, p in _trained(pl_module).items():
                 self.kept[name] = p.detach().clone()
-                p.copy_(self.average[name])
+                p.copy_(_like(self.average[name], p))
 
     @torch.no_grad()
     def swap_out(self, pl_module: pl.LightningModule) -> None:
@@ -92,6 +92,6 @@ def _trained(module: pl.LightningModule) -> dict[str, torch.nn.Parameter]:
 
 def _like(whole: Tensor, p: torch.nn.Parameter) -> Tensor:
     """Return ``whole`` placed, and sharded, as the parameter is."""
-    if isinstance(p, DTensor):
+    if isinstance(p, DTensor) and not isinstance(whole, DTensor):
         return distribute_tensor(whole.to(p.device), p.device_mesh, p.placements)
     return whole.to(p.device)

@@ -127,8 +127,17 @@ class RolloutOwner(Protocol):
     def most_over_ranks(self, value: int) -> int: ...
 
 
+class Seekable(Protocol):
+    """A batch sampler that can be set to any of its batches."""
+
+    def seek(self, position: int) -> None: ...
+
+
 class CaseLoader(Protocol):
     """A loader of EditBatch over an endless stream, whose sampler can be set to any batch."""
+
+    @property
+    def batch_sampler(self) -> Seekable: ...
 
     def __iter__(self) -> Iterator[EditBatch]: ...
 
@@ -191,7 +200,7 @@ class RolloutLoader:
     def encode_round(self, round: int, watch: Stopwatch) -> list[tuple[EditBatch, list[Conditioning]]]:
         """Encode every case of the round once."""
         owner, settings = self.owner, self.owner.rollout
-        self.cases.batch_sampler.seek(round * self.plan.case_batches)  # type: ignore[attr-defined]
+        self.cases.batch_sampler.seek(round * self.plan.case_batches)
         with watch("encode"):
             owner.editor.place(owner.device)
             encoded = []

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from hpedit.types import Conditioning, EditBatch, Guidance
 
+C = TypeVar("C", bound=Conditioning)
+
 
 @runtime_checkable
-class Editor(Protocol):
+class Editor(Protocol[C]):
     """A rectified-flow image editor over a diffusers pipeline.
 
     Constructing one costs nothing; ``load`` reads the weights. Everything but ``transformer`` is frozen,
@@ -38,6 +40,10 @@ class Editor(Protocol):
         """Read the weights from the folder or hub id of the constructor. Idempotent."""
         ...
 
+    def using(self, transformer: nn.Module) -> Any:
+        """Predict with another transformer inside the block (a frozen copy as the reference policy); a context manager."""
+        ...
+
     def place(self, device: torch.device | str, encoders: bool = True, decoder: bool = True) -> None:
         """Move the text encoder (``encoders``) and the autoencoder (``decoder``) to ``device``."""
         ...
@@ -50,11 +56,11 @@ class Editor(Protocol):
         """Return the (num_steps + 1,) float32 sigmas from 1 down to 0, shifted as the model's scheduler does."""
         ...
 
-    def encode(self, batch: EditBatch, negative: bool) -> list[Conditioning]:
+    def encode(self, batch: EditBatch, negative: bool) -> list[C]:
         """Encode B cases, each once; ``negative`` adds the negative prompt that true CFG needs."""
         ...
 
-    def collate(self, conditions: Sequence[Conditioning]) -> Conditioning:
+    def collate(self, conditions: Sequence[C]) -> C:
         """Join conditions of single cases (repeats allowed) into one batch, padded and masked."""
         ...
 
@@ -62,7 +68,7 @@ class Editor(Protocol):
         """Encode pictures (B, 3, H, W) in [0, 1] into latents x_0 (B, L, C)."""
         ...
 
-    def velocity(self, x_t: Tensor, t: Tensor, cond: Conditioning, guidance: Guidance) -> Tensor:
+    def velocity(self, x_t: Tensor, t: Tensor, cond: C, guidance: Guidance) -> Tensor:
         """Return v = eps - x_0, (N, L, C) float32, at x_t (N, L, C) and t (N,)."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -49,6 +50,15 @@ class PipelineEditor:
     @property
     def transformer(self) -> nn.Module:
         return self.pipeline.transformer
+
+    @contextmanager
+    def using(self, transformer: nn.Module) -> Iterator[None]:
+        """Predict with another transformer inside the block: a frozen copy as the reference policy."""
+        own, self.pipeline.transformer = self.pipeline.transformer, transformer
+        try:
+            yield
+        finally:
+            self.pipeline.transformer = own
 
     def load(self) -> None:
         """Read the weights. Raises ValueError that names ``model`` when they are not there, or another editor's."""

@@ -61,6 +61,14 @@ class GRPOLoss:
     kl: Literal["gaussian", "per_dt", "velocity"] = "velocity"
     ratio_norm: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.clip_low < 1 or self.clip_high < 0:
+            raise ValueError(
+                f"loss.clip_low, loss.clip_high: wanted in [0, 1) and at least 0, got {self.clip_low}, {self.clip_high}"
+            )
+        if self.kl_weight < 0:
+            raise ValueError(f"loss.kl_weight: wanted at least 0, got {self.kl_weight}")
+
 
 class FlowGRPOModule(LightningModule):
     """Post-trains an editor with Flow-GRPO; one Lightning epoch is one rollout round.

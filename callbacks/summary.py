@@ -1,0 +1,118 @@
+"""What a run came to: held-out HP-Score before and after, as a line, a file and a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from PIL import Image
+
+from callbacks.image_grid import Panel, draw_grid
+from hpedit.images import to_pil
+from hpedit.types import EditedBatch
+
+
+class RunSummary(pl.Callback):
+    """Writes ``summary.json`` and ``before_after.png`` into the run's folder and ends the run with one line.
+
+    "Before" is the first validation, which ``trainer.num_sanity_val_steps: -1`` puts ahead of the first round;
+    "after" is the last one.
+
+    Args:
+        num_pictures: Held-out cases shown in ``before_after.png``.
+        side: Longest side of a picture there, in pixels.
+    """
+
+    def __init__(self, num_pictures: int = 16, side: int = 128) -> None:
+        self.num_pictures = num_pictures
+        self.side = side
+        self.curve: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.started = 0.0
+        self.num_cases = 0
+        self.edits: dict[str, tuple[str, Image.Image, Image.Image]] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.num_cases = 0
+        self.edits.clear()
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        edits: EditedBatch = outputs
+        self.num_cases += len(edits.cases)
+        for i, row in enumerate(edits.case_row):
+            case = edits.cases.case_id[row]
+            if case in self.edits or len(self.edits) < self.num_pictures:
+                source = to_pil(edits.cases.sources[0][row])
+                self.edits.setdefault(case, (edits.cases.instruction[row], source, to_pil(edits.images[i])))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        rounds = 0 if trainer.sanity_checking else trainer.current_epoch + 1
+        if trainer.sanity_checking and self.curve:
+            return  # resumed: the score to beat is that of the first start
+        self.curve.append({"round": rounds, **figures})
+        if len(self.curve) == 1:
+            self._keep_before(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        folder = trainer.log_dir
+        if not trainer.is_global_zero or not self.curve or folder is None:
+            return
+        seconds = self.seconds + time.perf_counter() - self.started
+        before, after = self.curve[0], self.curve[-1]
+        summary = {
+            "num_cases": self.num_cases,
+            "seconds": round(seconds, 1),
+            "rounds": trainer.current_epoch,
+            "before": before,
+            "after": after,
+            "curve": self.curve,
+        }
+        Path(folder, "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        self._draw(Path(folder))
+        score = "val/hp_score"
+        if score in before and score in after:
+            change = f"{before[score]:.2f} -> {after[score]:.2f}"
+            print(f"\nheld-out HP-Score: {change} ({self.num_cases} cases, {seconds:.0f} s)")
+        print(f"by task: {folder}/summary.json   pictures: {folder}/before_after.png")
+        print(f"curves and pictures: tensorboard --logdir {folder}")
+
+    def _keep_before(self, trainer: pl.Trainer) -> None:
+        if trainer.log_dir is None:
+            return
+        folder = Path(trainer.log_dir, "before")
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, (_, _, edit) in enumerate(self.edits.values()):
+            edit.save(folder / f"{i:03d}.png")
+
+    def _draw(self, folder: Path) -> None:
+        panels = []
+        for i, (instruction, source, after) in enumerate(self.edits.values()):
+            path = folder / "before" / f"{i:03d}.png"
+            if path.exists():
+                panels.append(Panel([source, Image.open(path), after], f"{instruction}  (source | before | after)"))
+        if panels:
+            draw_grid(panels, columns=min(4, len(panels)), side=self.side).save(folder / "before_after.png")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curve": self.curve, "seconds": self.seconds + time.perf_counter() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve = state_dict["curve"]
+        self.seconds = state_dict["seconds"]
