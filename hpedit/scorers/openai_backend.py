@@ -19,7 +19,7 @@ from hpedit.scorers.http import JSONClient, ServerError
 from hpedit.scorers.openai_wire import answer_of, has_every_digit, has_logprobs, listed, messages, text_of
 from hpedit.scorers.prompts import Message
 
-_opening = threading.Lock()  # of the module, so that a backend that was not used yet can be pickled
+_opening = threading.RLock()  # of the module, so that a backend that was not used yet can be pickled
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,11 @@ class OpenAIBackend:
         return os.environ[self.api_key_env]
 
     def _known_dialect(self) -> _Dialect:
-        if self._dialect is None:
-            self.check()
-        assert self._dialect is not None
-        return self._dialect
+        with _opening:
+            if self._dialect is None:
+                self.check()
+            assert self._dialect is not None
+            return self._dialect
 
     def _text_dialect(self) -> _Dialect:
         return _Dialect("text", {"max_tokens": self.max_tokens}, lambda choice: bool(text_of(choice)))

@@ -57,15 +57,12 @@ class Message:
     parts: tuple[str | Tensor, ...]
 
 
-def default_folder() -> Path:
-    """Return the prompts that come with the project: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).resolve().parents[1]
+def default_folder(package: Path = Path(__file__).resolve().parents[1]) -> Path:
+    """Return the prompts that come with ``package``: beside it in a checkout, inside it when installed."""
     for folder in (package.parent / "prompts", package / "prompts"):
         if (folder / f"{BASE}.yaml").is_file():
             return folder
-    raise ValueError(
-        f"prompts: no folder with {BASE}.yaml beside or inside {package}; name one with --prompts"
-    )
+    raise ValueError(f"prompts: expected a folder with {BASE}.yaml beside or inside {package}; name one with prompts")
 
 
 def load_prompts(folder: str | Path | None = None) -> dict[str, ScoringPrompt]:

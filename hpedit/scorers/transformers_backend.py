@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from hpedit.images import to_pil
@@ -83,7 +84,7 @@ class TransformersBackend:
         )
         try:
             processor = AutoProcessor.from_pretrained(self.model, revision=self.revision)
-            model = AutoModelForImageTextToText.from_pretrained(
+            model: Any = AutoModelForImageTextToText.from_pretrained(
                 self.model, revision=self.revision, dtype=getattr(torch, self.dtype)
             )
         except (OSError, ValueError) as error:
@@ -107,14 +108,17 @@ class TransformersBackend:
         return [answer for chat in chats for answer in self._batch(vlm, [chat], generate)]
 
     def _inputs(self, vlm: _VLM, chats: Sequence[list[Message]]) -> Any:
-        bounds = {} if self.max_pixels is None else {"images_kwargs": {"max_pixels": self.max_pixels}}
-        return vlm.processor.apply_chat_template(
-            [_turns(chat) for chat in chats],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
+        turns = [_turns(chat) for chat in chats]
+        size = dict(vlm.processor.image_processor.size)
+        if self.max_pixels is not None:  # Qwen-VL counts the pixels of a picture, whatever its sides
+            size["longest_edge"] = self.max_pixels
+        return vlm.processor(
+            text=[vlm.processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns],
+            images=[[to_pil(p) for m in chat for p in m.parts if isinstance(p, Tensor)] for chat in chats],
+            padding=True,
             return_tensors="pt",
-            processor_kwargs={"padding": True, **bounds},
+            add_special_tokens=False,  # the template writes them
+            size=size,
         ).to(vlm.device)
 
     def _texts(self, vlm: _VLM, inputs: Any) -> list[Answer]:
@@ -139,15 +143,8 @@ def _digit_ids(tokenizer: Any, model: str) -> list[int]:
 
 
 def _turns(chat: list[Message]) -> list[dict[str, Any]]:
-    return [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "text", "text": part}
-                if isinstance(part, str)
-                else {"type": "image", "image": to_pil(part)}
-                for part in message.parts
-            ],
-        }
-        for message in chat
-    ]
+    return [{"role": message.role, "content": [_part(part) for part in message.parts]} for message in chat]
+
+
+def _part(part: str | Tensor) -> dict[str, str]:
+    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
