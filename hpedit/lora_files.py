@@ -108,18 +108,18 @@ def _check_layers(path: Path, own: set[str], found: set[str]) -> None:
 
 def _settings(transformer: nn.Module) -> dict[str, Any]:
     """Return what a reader needs to rebuild the adapter; nothing that only some versions of peft know."""
-    config: Any = transformer.peft_config[ADAPTER]  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
-    return {
-        "r": config.r,
-        "lora_alpha": config.lora_alpha,
-        "target_modules": sorted(config.target_modules),
-        "exclude_modules": sorted(config.exclude_modules or []) or None,
-    }
+    configs: Any = transformer.peft_config
+    config = configs[ADAPTER]
+    # Whole names: ends of names would also match the layers that the adapter passed over.
+    layers = {name.rsplit(".lora_", 1)[0] for name in _layer_parameters(transformer)}
+    return {"r": config.r, "lora_alpha": config.lora_alpha, "target_modules": sorted(layers)}
 
 
 def _layer_parameters(transformer: nn.Module) -> dict[str, Tensor]:
     """Return the adapter's parameters under the names of its files: "<layer>.lora_A.weight"."""
-    layers = {_file_name(name): p for name, p in transformer.named_parameters() if f".{ADAPTER}." in name}
+    layers: dict[str, Tensor] = {
+        _file_name(name): p for name, p in transformer.named_parameters() if f".{ADAPTER}." in name
+    }
     if not layers:
         raise ValueError("adapter: the transformer has none; add_lora comes first")
     return layers

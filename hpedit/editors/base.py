@@ -41,7 +41,7 @@ class Editor(Protocol[C]):
         ...
 
     def using(self, transformer: nn.Module) -> Any:
-        """Predict with another transformer inside the block (a frozen copy as the reference policy); a context manager."""
+        """Return a context in which another transformer predicts: a frozen copy as the reference policy."""
         ...
 
     def place(self, device: torch.device | str, encoders: bool = True, decoder: bool = True) -> None:

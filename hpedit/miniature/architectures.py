@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from diffusers import (
     AutoencoderKL,
@@ -14,6 +15,7 @@ from diffusers import (
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTokenizer,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -106,10 +108,14 @@ def qwen_vae(size: VAESize) -> AutoencoderKLQwenImage:
 
 def flux_vae(size: VAESize) -> AutoencoderKL:
     """Build the autoencoder with the latent shift and scale published with FLUX.1."""
+    # diffusers annotates these as tuples of one.
+    blocks: Any = {
+        "block_out_channels": tuple(size.base_dim * m for m in size.multipliers),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
     return AutoencoderKL(
-        block_out_channels=tuple(size.base_dim * m for m in size.multipliers),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        **blocks,
         layers_per_block=size.blocks,
         latent_channels=size.z_dim,
         norm_num_groups=8,
@@ -134,17 +140,17 @@ def flux_scheduler() -> FlowMatchEulerDiscreteScheduler:
     )
 
 
-def clip_text(hidden: int, vocab_size: int, bos: int, eos: int) -> CLIPTextModel:
+def clip_text(hidden: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    eos: Any = tokenizer.eos_token_id
     return CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=vocab_size,
+            vocab_size=len(tokenizer),
             hidden_size=hidden,
             intermediate_size=2 * hidden,
             projection_dim=hidden,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=77,
-            bos_token_id=bos,
             eos_token_id=eos,
             pad_token_id=eos,
         )
@@ -224,7 +230,7 @@ def _mrope(size: VLMSize) -> dict:
     return {"rope_type": "default", "rope_theta": 1e6, "mrope_section": section}
 
 
-def _marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, int]:
+def _marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     markers = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",

@@ -85,7 +85,7 @@ def make_flux_kontext(
         pipeline = FluxKontextPipeline(
             scheduler=build.flux_scheduler(),
             vae=build.flux_vae(vae),
-            text_encoder=build.clip_text(text_hidden, len(clip), clip.bos_token_id, clip.eos_token_id),
+            text_encoder=build.clip_text(text_hidden, clip),
             tokenizer=clip,
             text_encoder_2=build.t5_text(text_hidden, len(t5)),
             tokenizer_2=t5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def sample(editor: Any, cond: Any, guidance: Guidance, noise: Tensor, size: tupl
     """Walk from noise (N, L, C) to latents as a rollout with noise level 0 does."""
     sigmas = editor.sigmas(STEPS, size)
     x = noise
-    for t, t_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for t, t_next in pairwise(sigmas):
         n = x.shape[0]
         with torch.no_grad():
             v = editor.velocity(x, t.expand(n), cond, guidance)
@@ -83,7 +84,7 @@ def test_a_batch_of_different_cases_equals_one_by_one(subjects: Callable[[str], 
     for i in range(3):
         alone = editor.collate(editor.encode(batch.select([i]), negative=True))
         expected = sample(editor, alone, subject.strong, noise[i : i + 1], batch.size)
-        # Measured: below 4e-6 of latents of size 5. Other shapes of the same sums round differently.
+        # Measured: 2.5e-6 at latents of up to 4.4. Other shapes of the same sums round differently.
         torch.testing.assert_close(joined[i : i + 1], expected, rtol=0, atol=2e-5)
     assert (joined[0] - joined[1]).abs().max() > 0.1
 

@@ -99,7 +99,7 @@ def test_comfyuis_file_holds_every_layer_with_its_scale(
 def test_comfyuis_names_are_not_invented_for_other_networks(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 2))
     add_lora(network, LoRA(rank=1), ["0"])
-    with pytest.raises(ValueError, match="ComfyUI export: wanted one of .*, got Sequential"):
+    with pytest.raises(ValueError, match=r"ComfyUI export: wanted one of .*, got Sequential"):
         save_lora_comfyui(network, tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def test_a_missing_folder_is_named(model: str) -> None:
         QwenImageEditPlusEditor(model).load()
 
 
+@pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks`:UserWarning")
 def test_an_id_that_the_hub_does_not_give_is_named() -> None:
     with pytest.raises(ValueError, match="'nobody/nothing' is neither a folder"):
         QwenImageEditPlusEditor("nobody/nothing", local_files_only=True).load()
@@ -111,6 +113,25 @@ def test_encoders_and_autoencoder_move_apart_from_each_other(
     editor.place("meta", encoders=False, decoder=True)
     assert next(editor.pipeline.vae.parameters()).device.type == "meta"
     assert next(editor.transformer.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_another_transformer_predicts_inside_the_block_only(
+    load_subject: Callable[[str], Subject], name: str
+) -> None:
+    subject = load_subject(name)
+    editor = subject.editor
+    batch = random_batch(["Blur it"], size=(48, 80), source_size=(48, 80))
+    cond = editor.collate(editor.encode(batch, negative=False))
+    x_t, t = torch.randn(1, *editor.latent_shape(batch.size)), torch.tensor([0.5])
+    other = copy.deepcopy(editor.transformer)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+        own = editor.velocity(x_t, t, cond, subject.plain)
+        with editor.using(other):
+            assert (editor.velocity(x_t, t, cond, subject.plain) - own).abs().max() > 1e-3
+        assert torch.equal(editor.velocity(x_t, t, cond, subject.plain), own)
 
 
 @pytest.mark.parametrize("size", [(50, 80), (48, 0)])
