@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,6 @@ from hpedit.images import to_pil, to_uint8
 from hpedit.types import EditBatch
 
 Precision = Literal["float32", "bfloat16", "float16"]
-
-log = logging.getLogger(__name__)
 
 
 class PipelineEditor:
@@ -136,11 +133,6 @@ class PipelineEditor:
     def _timestep(self, t: Tensor) -> Tensor:
         # The pipelines round sigma * 1000 to the latents' precision and divide again; the model was used so.
         return (t * 1000).to(self._input_dtype()) / 1000
-
-    def _vae_pixels(self, images: Tensor) -> Tensor:
-        """Map pictures in [0, 1] to the autoencoder's [-1, 1], device and precision."""
-        vae = self.pipeline.vae
-        return (2.0 * images - 1.0).to(vae.device, vae.dtype)
 
 
 def pil_rows(batch: EditBatch) -> list[list[Image.Image]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -50,7 +50,7 @@ class Pictures:
     references: list[Image.Image]
 
 
-class QwenEditor(PipelineEditor):
+class QwenEditor(PipelineEditor, ABC):
     """Base of the two Qwen editors, which differ in how they scale and announce the source pictures."""
 
     def __init__(
