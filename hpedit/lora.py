@@ -31,10 +31,11 @@ __all__ = [
 class LoRA:
     """A low-rank adapter; its output is scaled by alpha / rank and is exactly zero at first.
 
+    There is no dropout: a policy that samples with one network and trains with another is off-policy from the start.
+
     Args:
         rank: inner dimension of the adapter.
         alpha: numerator of its scale.
-        dropout: share of the adapter's inputs that training zeroes.
         targets: names, or ends of names, of the linear layers to adapt; None takes the editor's default.
         init: how the first matrix is drawn: "gaussian" (std 1 / rank) or "default" (Kaiming uniform).
         dtype: precision of the adapter, whatever that of the base model.
@@ -42,7 +43,6 @@ class LoRA:
 
     rank: int = 32
     alpha: float = 64
-    dropout: float = 0.0
     targets: list[str] | None = None
     init: Literal["gaussian", "default"] = "gaussian"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -52,8 +52,6 @@ class LoRA:
             raise ValueError(f"lora.rank: wanted at least 1, got {self.rank}")
         if self.alpha <= 0:
             raise ValueError(f"lora.alpha: wanted more than 0, got {self.alpha}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"lora.dropout: wanted a share in [0, 1), got {self.dropout}")
 
 
 def add_lora(transformer: nn.Module, lora: LoRA, default_targets: Sequence[str]) -> None:
@@ -69,7 +67,6 @@ def add_lora(transformer: nn.Module, lora: LoRA, default_targets: Sequence[str])
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]  # annotated int, any number works
-        lora_dropout=lora.dropout,
         target_modules=targets,
         exclude_modules=dead_layers(transformer) or None,
         init_lora_weights="gaussian" if lora.init == "gaussian" else True,

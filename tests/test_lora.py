@@ -91,7 +91,6 @@ def test_a_second_adapter_is_refused(transformer: nn.Module) -> None:
     [
         (lambda: LoRA(rank=0), "lora.rank"),
         (lambda: LoRA(alpha=0), "lora.alpha"),
-        (lambda: LoRA(dropout=1.0), "lora.dropout"),
     ],
 )
 def test_a_senseless_setting_is_named(make: Callable[[], LoRA], flag: str) -> None:

@@ -37,7 +37,6 @@ class Policy(nn.Module):
         self.lora = lora
         self.transformer = editor.transformer
         self.frozen_copy: nn.Module | None = None
-        self.transformer.requires_grad_(lora is None)
         if lora is not None:
             add_lora(self.transformer, lora, editor.default_lora_targets)
         elif keep_reference:
