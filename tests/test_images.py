@@ -9,13 +9,16 @@ from hpedit.images import from_data_url, from_pil, png_bytes, png_data_url, to_f
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(0, 256, (3, height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (3, height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 def test_every_level_survives_the_way_through_float() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_uint8(to_float(levels)), levels)
-    assert to_float(levels).min() == 0 and to_float(levels).max() == 1
+    assert to_float(levels).min() == 0
+    assert to_float(levels).max() == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
@@ -54,7 +57,8 @@ def test_pil_takes_floats_in_the_unit_range() -> None:
 def test_any_mode_becomes_three_channels(mode: str) -> None:
     image = Image.fromarray(np.full((4, 6, 3), 90, dtype=np.uint8)).convert(mode)
     tensor = from_pil(image)
-    assert tensor.shape == (3, 4, 6) and tensor.dtype == torch.uint8
+    assert tensor.shape == (3, 4, 6)
+    assert tensor.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (1, 3, 4, 4)])

@@ -18,7 +18,7 @@ def score_figures(scored: Scored, reward: Tensor, total: Total) -> dict[str, flo
     """Return figures of n scored edits and their rewards (n,), the same on every rank but the p95 latencies.
 
     ``total`` sums a float64 vector over the ranks. Means run over the scores that could be had; a mean of nothing is
-    left out. Per scorer: score, failed_share, mass and entropy of the digits, latency and queue_wait of a call in s.
+    left out. Reward and score also by task. Per scorer: score, failed_share, mass and entropy of the digits, latency and queue_wait of a call in s.
     """
     sums = _sums(scored, reward)
     totals = total(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
@@ -49,8 +49,9 @@ def _sums(scored: Scored, reward: Tensor) -> dict[str, float]:
     sums |= _power_sums("reward", reward.tolist())
     sums |= _power_sums("score", scored.value)
     for task in TASKS:
-        rows = [value for name, value in zip(scored.task, scored.value, strict=True) if name == task]
-        sums |= _power_sums(f"score/{task}", rows)
+        rows = [i for i, name in enumerate(scored.task) if name == task]
+        sums |= _power_sums(f"score/{task}", [scored.value[i] for i in rows])
+        sums |= _power_sums(f"reward/{task}", [reward[i].item() for i in rows])
     for name, scores in scored.by_scorer.items():
         calls: list[Call] = scored.calls[name]
         sums |= _power_sums(f"scorer/{name}/score", [score.value for score in scores])
@@ -71,12 +72,13 @@ def _power_sums(name: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def _moments(name: str, sums: dict[str, float]) -> dict[str, float]:
-    """Return mean and, for reward and score, spread; the plain name for everything else's mean."""
+    """Return the mean and, for reward and score, the spread: of all as <kind>/std, of a task as <kind>_std/<task>."""
     count = sums[f"{name}/count"]
     if not count:
         return {}
     mean = sums[f"{name}/sum"] / count
-    if name not in ("reward", "score"):
+    std = math.sqrt(max(0.0, sums[f"{name}/squares"] / count - mean**2))
+    kind, _, task = name.partition("/")
+    if kind not in ("reward", "score"):
         return {name: mean}
-    variance = max(0.0, sums[f"{name}/squares"] / count - mean**2)
-    return {f"{name}/mean": mean, f"{name}/std": math.sqrt(variance)}
+    return {name: mean, f"{kind}_std/{task}": std} if task else {f"{kind}/mean": mean, f"{kind}/std": std}

@@ -166,6 +166,8 @@ class OpenAIBackend:
             try:
                 choice = self._choice(messages(_probe(), {}), dialect, retry=False)
             except ServerError as error:
+                if error.status is None:  # nobody there, rather than a field it does not know
+                    raise
                 refusal = error
                 continue
             if dialect.speaks(choice):

@@ -121,7 +121,7 @@ class ScoringPool:
     def collect(self, tickets: Sequence[Ticket], timeout: float) -> Scored:
         """Wait up to ``timeout`` seconds for all tickets; what is not back by then is missing."""
         futures: list[Future[Any]] = [f for t in tickets for f in (t.unchanged, *chain(*t.calls.values()))]
-        wait(futures, timeout=timeout)
+        wait([f for f in futures if not f.cancelled()], timeout=timeout)
         late = f"no score within {timeout:g} s"
         by_scorer = {m.name: [s for t in tickets for s in _scores(t, m.name, late)] for m in self.scorers}
         return Scored(

@@ -62,7 +62,9 @@ def default_folder(package: Path = Path(__file__).resolve().parents[1]) -> Path:
     for folder in (package.parent / "prompts", package / "prompts"):
         if (folder / f"{BASE}.yaml").is_file():
             return folder
-    raise ValueError(f"prompts: expected a folder with {BASE}.yaml beside or inside {package}; name one with prompts")
+    raise ValueError(
+        f"prompts: expected a folder with {BASE}.yaml beside or inside {package}; name one with prompts"
+    )
 
 
 def load_prompts(folder: str | Path | None = None) -> dict[str, ScoringPrompt]:

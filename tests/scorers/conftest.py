@@ -33,7 +33,9 @@ def make_requests() -> MakeRequests:
             sources = requests[-1].sources if i % 2 else (picture(56 + 28 * (i % 3), 84),)
             text, requirement = f"Edit number {i}" + " please" * i, "keep the sky" if i % 3 == 0 else ""
             requests.append(
-                ScoreRequest(f"case-{i}", TASKS[i % 8], text, requirement, sources, picture(84, 56 + 28 * (i % 2)))
+                ScoreRequest(
+                    f"case-{i}", TASKS[i % 8], text, requirement, sources, picture(84, 56 + 28 * (i % 2))
+                )
             )
         return requests
 

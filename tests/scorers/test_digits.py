@@ -22,12 +22,15 @@ def expectation(logprobs: list[float]) -> float:
 def test_the_score_is_the_expectation_of_the_normalised_digits(logprobs: list[float]) -> None:
     score = score_from_logprobs(logprobs)
     assert score.value == pytest.approx(expectation(logprobs), abs=1e-12)
-    assert score.probabilities is not None and sum(score.probabilities) == pytest.approx(1.0, abs=1e-12)
+    assert score.probabilities is not None
+    assert sum(score.probabilities) == pytest.approx(1.0, abs=1e-12)
     assert score.mass == pytest.approx(float(np.exp(np.asarray(logprobs)).sum()), rel=1e-12)
 
 
 @given(LOGPROBS, st.floats(-900, 0))
-def test_the_score_does_not_depend_on_how_much_was_left_to_other_tokens(logprobs: list[float], shift: float) -> None:
+def test_the_score_does_not_depend_on_how_much_was_left_to_other_tokens(
+    logprobs: list[float], shift: float
+) -> None:
     moved = [value + shift for value in logprobs]
     assert score_from_logprobs(moved).value == pytest.approx(score_from_logprobs(logprobs).value, abs=1e-9)
 
@@ -55,7 +58,9 @@ def test_unlisted_digits_count_as_impossible() -> None:
 def test_too_little_mass_is_not_an_answer_but_keeps_its_distribution() -> None:
     score = score_from_logprobs([math.log(0.05)] * 6, min_mass=0.5)
     assert math.isnan(score.value)
-    assert score.failure is not None and "0.3" in score.failure and "min_mass" in score.failure
+    assert score.failure is not None
+    assert "0.3" in score.failure
+    assert "min_mass" in score.failure
     assert score.mass == pytest.approx(0.3)
     assert score_from_logprobs([math.log(0.05)] * 6, min_mass=0.25).value == pytest.approx(2.5)
 
@@ -63,7 +68,8 @@ def test_too_little_mass_is_not_an_answer_but_keeps_its_distribution() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_log_probabilities_that_are_no_numbers_are_missing(bad: float) -> None:
     score = score_from_logprobs([-1.0, -2.0, bad, -3.0, -3.0, -4.0])
-    assert math.isnan(score.value) and score.failure
+    assert math.isnan(score.value)
+    assert score.failure
 
 
 def test_no_digit_listed_is_missing() -> None:
@@ -77,7 +83,16 @@ def test_the_wrong_number_of_digits_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("text", "digit"),
-    [("4", 4), (" 0\n", 0), ("5.", 5), ("4/5", 4), ("3 / 5", 3), ("Score: 4.", 4), ("score: 2/5", 2), ("**3**", 3)]
+    [
+        ("4", 4),
+        (" 0\n", 0),
+        ("5.", 5),
+        ("4/5", 4),
+        ("3 / 5", 3),
+        ("Score: 4.", 4),
+        ("score: 2/5", 2),
+        ("**3**", 3),
+    ]
     + [("Rating: 5", 5), ("The score is 4", None), ("Answer: 1", 1), ("Final score is 2.", 2)],
 )
 def test_a_plain_statement_is_read(text: str, digit: int | None) -> None:
@@ -86,14 +101,39 @@ def test_a_plain_statement_is_read(text: str, digit: int | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "6", "10", "55", "-1", "- 1", "4.5", "4,5", "3-4", "3 or 4", "4/10", "4/5/5", "5 out of 10", "+3"]
-    + ["I cannot rate this picture.", "Score:", "Score: 10", "Score: -1", "1. Is the object gone? Yes.", "0-5"]
+    [
+        "",
+        " ",
+        "6",
+        "10",
+        "55",
+        "-1",
+        "- 1",
+        "4.5",
+        "4,5",
+        "3-4",
+        "3 or 4",
+        "4/10",
+        "4/5/5",
+        "5 out of 10",
+        "+3",
+    ]
+    + [
+        "I cannot rate this picture.",
+        "Score:",
+        "Score: 10",
+        "Score: -1",
+        "1. Is the object gone? Yes.",
+        "0-5",
+    ]
     + ["\uff14", "\u0664", "\u00b2", "IV", "four", "NaN", "1e1", "05", "4 5", "5%", "Score: 4, quality: 2"],
 )
 def test_anything_else_is_missing_and_never_a_number(text: str) -> None:
     assert parse_digit(text) is None
     score = score_from_text(text)
-    assert math.isnan(score.value) and score.failure is not None and "not an answer" in score.failure
+    assert math.isnan(score.value)
+    assert score.failure is not None
+    assert "not an answer" in score.failure
 
 
 @given(st.text(max_size=12))
@@ -104,4 +144,6 @@ def test_no_text_gives_a_number_outside_the_scale(text: str) -> None:
 
 def test_a_long_refusal_is_quoted_in_part() -> None:
     failure = score_from_text("I am sorry, " * 50).failure
-    assert failure is not None and "I am sorry" in failure and len(failure) < 200
+    assert failure is not None
+    assert "I am sorry" in failure
+    assert len(failure) < 200

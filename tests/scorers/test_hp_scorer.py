@@ -36,29 +36,37 @@ def test_it_is_a_scorer_over_a_backend() -> None:
     assert isinstance(Recorded(Answer()), Backend)
 
 
-def test_expectation_and_mode_are_read_off_the_same_answer(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
+def test_expectation_and_mode_are_read_off_the_same_answer(
+    make_requests: Callable[[int], list[ScoreRequest]],
+) -> None:
     backend = Recorded(Answer(logprobs=LOGPROBS))
     mean = HPScorer(backend).score(make_requests(1))[0]
     mode = HPScorer(backend, read="argmax").score(make_requests(1))[0]
     assert mean.value == pytest.approx((0.02 + 0.12 + 0.3 + 1.4 + 1.25) / 0.8)
-    assert mode.value == 4.0 and mode.mass == pytest.approx(0.8)
+    assert mode.value == 4.0
+    assert mode.mass == pytest.approx(0.8)
     assert backend.generate == [False, False]
 
 
-def test_the_generated_integer_is_asked_for_as_text(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
+def test_the_generated_integer_is_asked_for_as_text(
+    make_requests: Callable[[int], list[ScoreRequest]],
+) -> None:
     backend = Recorded(Answer(text="3"))
     assert HPScorer(backend, read="generated").score(make_requests(1))[0].value == 3.0
     assert backend.generate == [True]
 
 
-def test_text_is_read_where_the_backend_has_nothing_else(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
+def test_text_is_read_where_the_backend_has_nothing_else(
+    make_requests: Callable[[int], list[ScoreRequest]],
+) -> None:
     assert HPScorer(Recorded(Answer(text="2"))).score(make_requests(1))[0].value == 2.0
     assert math.isnan(HPScorer(Recorded(Answer(text="two"))).score(make_requests(1))[0].value)
 
 
 def test_a_failed_answer_keeps_the_servers_words(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
     score = HPScorer(Recorded(Answer(failure="503: overloaded"))).score(make_requests(1))[0]
-    assert math.isnan(score.value) and score.failure == "503: overloaded"
+    assert math.isnan(score.value)
+    assert score.failure == "503: overloaded"
 
 
 def test_a_judge_that_hardly_answers_is_missing(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
@@ -72,10 +80,13 @@ def test_each_task_is_judged_by_its_own_prompt(make_requests: Callable[[int], li
     scorer = HPScorer(backend)
     scorer.score(make_requests(8))
     for task, chat in zip(TASKS, backend.chats, strict=True):
-        assert isinstance(chat[0].parts[0], str) and scorer.prompts[task].preamble in chat[0].parts[0]
+        assert isinstance(chat[0].parts[0], str)
+        assert scorer.prompts[task].preamble in chat[0].parts[0]
 
 
-def test_the_task_blind_scorer_asks_the_same_of_all(make_requests: Callable[[int], list[ScoreRequest]]) -> None:
+def test_the_task_blind_scorer_asks_the_same_of_all(
+    make_requests: Callable[[int], list[ScoreRequest]],
+) -> None:
     backend = Recorded(Answer(text="3"))
     HPScorer(backend, task_aware=False).score(make_requests(8))
     assert len({chat[0].parts[0] for chat in backend.chats}) == 1

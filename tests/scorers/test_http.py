@@ -41,10 +41,11 @@ def client(retries: int = 3) -> JSONClient:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"error": {"message": "no such engine"}}', '{"error": "no such engine"}', "<b>no such engine</b>"]
+    "text",
+    ['{"error": {"message": "no such engine"}}', '{"error": "no such engine"}', "<b>no such engine</b>"],
 )
 def test_the_servers_words_are_found_in_any_shape(text: str) -> None:
-    with replying((400, text, {})) as (url, _), pytest.raises(ServerError, match="400.*no such engine"):
+    with replying((400, text, {})) as (url, _), pytest.raises(ServerError, match=r"400.*no such engine"):
         client().request("GET", url)
 
 
@@ -59,7 +60,9 @@ def test_a_passing_trouble_is_waited_out(status: int) -> None:
 def test_a_lasting_trouble_is_not(status: int) -> None:
     with replying((status, "no", {})) as (url, paths), pytest.raises(ServerError) as raised:
         client().request("GET", url)
-    assert len(paths) == 1 and raised.value.status == status and not raised.value.passing
+    assert len(paths) == 1
+    assert raised.value.status == status
+    assert not raised.value.passing
 
 
 def test_attempts_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +80,10 @@ def test_the_server_may_ask_for_a_longer_pause(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_reply_that_is_no_json_is_quoted() -> None:
-    with replying((200, "<html>a proxy's page</html>", {})) as (url, _), pytest.raises(ServerError, match="a proxy"):
+    with (
+        replying((200, "<html>a proxy's page</html>", {})) as (url, _),
+        pytest.raises(ServerError, match="a proxy"),
+    ):
         client().request("GET", url)
 
 
@@ -86,7 +92,8 @@ def test_nobody_there_is_a_passing_trouble_with_the_address() -> None:
         pass
     with pytest.raises(ServerError, match=url) as raised:
         client(retries=0).request("GET", url)
-    assert raised.value.passing and raised.value.status is None
+    assert raised.value.passing
+    assert raised.value.status is None
 
 
 def test_loopback_is_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ def test_overall_is_the_mean_of_task_means_not_of_cases() -> None:
     metric = HPScore()
     metric.update(["bokeh", "bokeh", "bokeh", "relighting"], torch.tensor([5.0, 4.0, 3.0, 1.0]))
     result = metric.compute()
-    assert result["bokeh"] == 4.0 and result["relighting"] == 1.0
+    assert result["bokeh"] == 4.0
+    assert result["relighting"] == 1.0
     assert result["overall"] == 2.5  # over cases it would be 3.25
     assert set(result) == {"bokeh", "relighting", "overall", "failed_share"}
 
@@ -37,21 +38,25 @@ def test_the_papers_overall_is_reproduced_from_its_cases() -> None:
     metric = HPScore()
     for task, (mean, count) in PAPER.items():
         metric.update([task] * count, torch.full((count,), mean))
-    assert metric.compute()["overall"].item() == pytest.approx(4.667, abs=5e-4)  # over cases it would be 4.701
+    assert metric.compute()["overall"].item() == pytest.approx(
+        4.667, abs=5e-4
+    )  # over cases it would be 4.701
 
 
 def test_missing_scores_are_counted_and_not_averaged() -> None:
     metric = HPScore()
     metric.update(["bokeh", "bokeh", "relighting", "relighting"], torch.tensor([2.0, NAN, NAN, NAN]))
     result = metric.compute()
-    assert result["overall"] == 2.0 and "relighting" not in result
+    assert result["overall"] == 2.0
+    assert "relighting" not in result
     assert result["failed_share"] == 0.75
 
 
 def test_without_any_score_there_is_no_mean() -> None:
     metric = HPScore()
     metric.update(["bokeh"], torch.tensor([NAN]))
-    assert math.isnan(metric.compute()["overall"]) and metric.compute()["failed_share"] == 1.0
+    assert math.isnan(metric.compute()["overall"])
+    assert metric.compute()["failed_share"] == 1.0
 
 
 def test_states_of_two_ranks_add_up_to_one_pass_over_all() -> None:

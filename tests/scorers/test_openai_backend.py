@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.vlm_server import Behaviour, VLMServer, levels
 
 from hpedit.scorers.base import ScoreRequest
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.openai_backend import OpenAIBackend
 from hpedit.scorers.transformers_backend import TransformersBackend
+from tests.support.vlm_server import Behaviour, VLMServer, levels
 
 MakeRequests = Callable[[int], list[ScoreRequest]]
 
@@ -25,7 +25,9 @@ def server(judge: Path) -> Iterator[VLMServer]:
         yield server
 
 
-def backend(server: VLMServer, retries: int = 0, max_in_flight: int = 4, timeout: float = 30.0) -> OpenAIBackend:
+def backend(
+    server: VLMServer, retries: int = 0, max_in_flight: int = 4, timeout: float = 30.0
+) -> OpenAIBackend:
     return OpenAIBackend(server.url, "tiny-judge", None, timeout, max_in_flight, retries, backoff=0.01)
 
 
@@ -37,7 +39,9 @@ def by_hand(server: VLMServer, chat: int) -> float:
     return float(np.dot(np.arange(6), p) / p.sum())
 
 
-def test_a_score_is_the_exact_expectation_of_the_servers_model(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_a_score_is_the_exact_expectation_of_the_servers_model(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     server.behaviour.gain = 300.0
     scorer = HPScorer(backend(server, max_in_flight=1), min_mass=0.0)
     scorer.check()
@@ -79,7 +83,9 @@ def test_twenty_likeliest_tokens_hold_the_same_digits(server: VLMServer, make_re
     assert [a.value for a in listed] == pytest.approx([b.value for b in exact], abs=1e-12)
 
 
-def test_digits_that_the_list_leaves_out_lower_the_mass(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_digits_that_the_list_leaves_out_lower_the_mass(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     """A random model spreads over its whole vocabulary: twenty tokens are not enough, and the mass says so."""
     exact = HPScorer(backend(server), min_mass=0.0).score(make_requests(2))
     server.behaviour.knows = "top"
@@ -88,7 +94,9 @@ def test_digits_that_the_list_leaves_out_lower_the_mass(server: VLMServer, make_
         assert (a.mass or 0.0) < (b.mass or 0.0)
 
 
-def test_a_plain_server_gives_the_integer_it_generates(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_a_plain_server_gives_the_integer_it_generates(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     server.behaviour = Behaviour(knows="text")
     scorer = HPScorer(backend(server))
     with pytest.warns(UserWarning, match="gives no log-probabilities"):
@@ -110,7 +118,9 @@ def test_the_generated_integer_can_be_asked_for(server: VLMServer, make_requests
 def test_pictures_travel_without_loss(server: VLMServer, make_requests: MakeRequests) -> None:
     request = make_requests(1)[0]
     HPScorer(backend(server), min_mass=0.0).score([request])
-    urls = [p["image_url"]["url"] for p in server.chats[-1]["messages"][-1]["content"] if p["type"] == "image_url"]
+    urls = [
+        p["image_url"]["url"] for p in server.chats[-1]["messages"][-1]["content"] if p["type"] == "image_url"
+    ]
     for url, picture in zip(urls, (*request.sources, request.edit), strict=True):
         np.testing.assert_array_equal(levels(url), picture.permute(1, 2, 0).numpy())
 
@@ -124,7 +134,9 @@ def test_many_requests_share_few_connections(server: VLMServer, make_requests: M
     assert server.connections <= 3
 
 
-def test_threads_may_score_at_once_and_before_any_check(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_threads_may_score_at_once_and_before_any_check(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     scorer = HPScorer(backend(server), min_mass=0.0)
     requests = make_requests(6)
     results: dict[int, float] = {}
@@ -139,7 +151,9 @@ def test_threads_may_score_at_once_and_before_any_check(server: VLMServer, make_
     assert [results[i] for i in range(6)] == [score.value for score in scorer.score(requests)]
 
 
-def test_a_server_that_fails_now_and_then_is_asked_again(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_a_server_that_fails_now_and_then_is_asked_again(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     asked = backend(server, retries=6)
     asked.check()
     server.behaviour.fail_every = 2
@@ -157,7 +171,9 @@ def test_pauses_between_attempts_grow(server: VLMServer, make_requests: MakeRequ
     assert time.monotonic() - start > 0.5 * (0.1 + 0.2 + 0.4)  # jitter takes half at most
 
 
-def test_a_server_out_of_order_costs_the_score_and_tells_why(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_a_server_out_of_order_costs_the_score_and_tells_why(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     asked = backend(server, retries=1)
     asked.check()
     server.behaviour.fail_every, server.behaviour.words = 1, "CUDA out of memory on worker 3"
@@ -166,7 +182,9 @@ def test_a_server_out_of_order_costs_the_score_and_tells_why(server: VLMServer, 
     assert all("500" in str(s.failure) and "CUDA out of memory on worker 3" in str(s.failure) for s in scores)
 
 
-def test_a_request_the_server_calls_wrong_is_not_repeated(server: VLMServer, make_requests: MakeRequests) -> None:
+def test_a_request_the_server_calls_wrong_is_not_repeated(
+    server: VLMServer, make_requests: MakeRequests
+) -> None:
     asked = backend(server, retries=5)
     asked.check()
     server.behaviour.fail_every, server.behaviour.status = 1, 400
@@ -184,13 +202,16 @@ def test_a_server_too_slow_is_a_missing_score(server: VLMServer, make_requests: 
     assert "no answer within 0.2 s" in str(HPScorer(hasty).score(make_requests(1))[0].failure)
 
 
-def test_a_server_that_died_is_missing_scores_and_a_failed_check(judge: Path, make_requests: MakeRequests) -> None:
+def test_a_server_that_died_is_missing_scores_and_a_failed_check(
+    judge: Path, make_requests: MakeRequests
+) -> None:
     with VLMServer(judge) as server:
         asked = backend(server)
         asked.check()
         HPScorer(asked, min_mass=0.0).score(make_requests(1))
     score = HPScorer(asked).score(make_requests(1))[0]
-    assert math.isnan(score.value) and server.url in str(score.failure)
+    assert math.isnan(score.value)
+    assert server.url in str(score.failure)
     with pytest.raises(ConnectionError, match=f"base_url {server.url}"):
         asked.check()
 
@@ -202,7 +223,9 @@ def test_a_server_out_of_order_at_the_start_is_told_in_its_own_words(server: VLM
 
 
 def test_a_request_that_is_wrong_at_the_start_is_a_value_error(server: VLMServer) -> None:
-    server.behaviour = Behaviour(fail_every=1, status=400, words="At most 1 image(s) may be provided in one prompt.")
+    server.behaviour = Behaviour(
+        fail_every=1, status=400, words="At most 1 image(s) may be provided in one prompt."
+    )
     with pytest.raises(ValueError, match=r"At most 1 image\(s\) may be provided"):
         backend(server).check()
 

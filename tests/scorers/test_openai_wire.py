@@ -21,7 +21,8 @@ def test_digits_are_read_by_their_exact_token() -> None:
 
 def test_a_null_log_probability_is_not_a_number() -> None:
     answer = answer_of(choice([("5", None)]))
-    assert answer.logprobs is not None and math.isnan(answer.logprobs[5])
+    assert answer.logprobs is not None
+    assert math.isnan(answer.logprobs[5])
 
 
 def test_all_six_digits_must_be_listed_for_the_exact_read() -> None:
@@ -31,17 +32,21 @@ def test_all_six_digits_must_be_listed_for_the_exact_read() -> None:
 
 def test_a_refusal_is_a_failure_with_its_words() -> None:
     failure = answer_of(choice([("5", -0.1)], content=None, refusal="I cannot look at people.")).failure
-    assert failure is not None and "I cannot look at people." in failure
+    assert failure is not None
+    assert "I cannot look at people." in failure
 
 
 def test_a_filtered_answer_is_a_failure() -> None:
     assert answer_of({**choice(content="5"), "finish_reason": "content_filter"}).failure
 
 
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [{"token": "5"}]}])
+@pytest.mark.parametrize(
+    "logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [{"token": "5"}]}]
+)
 def test_without_log_probabilities_the_text_is_the_answer(logprobs: Any) -> None:
     answer = answer_of({**choice(content="5"), "logprobs": logprobs})
-    assert answer.text == "5" and answer.logprobs is None
+    assert answer.text == "5"
+    assert answer.logprobs is None
 
 
 def test_an_empty_reply_is_empty_text() -> None:

@@ -46,7 +46,9 @@ def test_threads_take_turns(judge: Path, make_requests: MakeRequests) -> None:
 
 def test_one_impossible_picture_costs_one_score(judge: Path, make_requests: MakeRequests) -> None:
     requests = make_requests(4)
-    requests[2] = replace(requests[2], edit=torch.zeros(3, 2, 600, dtype=torch.uint8))  # Qwen-VL takes 200 : 1 at most
+    requests[2] = replace(
+        requests[2], edit=torch.zeros(3, 2, 600, dtype=torch.uint8)
+    )  # Qwen-VL takes 200 : 1 at most
     scores = scorer(judge).score(requests)
     assert [math.isnan(score.value) for score in scores] == [False, False, True, False]
     assert "aspect ratio" in str(scores[2].failure)
@@ -57,7 +59,9 @@ def test_text_is_generated_where_it_is_asked_for(judge: Path, make_requests: Mak
     assert all("not an answer" in str(answer.failure) for answer in answers)  # random weights know no digits
 
 
-def test_generated_text_is_the_models_likeliest(judge: Path, make_requests: MakeRequests, tmp_path: Path) -> None:
+def test_generated_text_is_the_models_likeliest(
+    judge: Path, make_requests: MakeRequests, tmp_path: Path
+) -> None:
     """A model whose every token is "4" says 4."""
     model = AutoModelForImageTextToText.from_pretrained(judge, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(judge)
@@ -71,7 +75,9 @@ def test_generated_text_is_the_models_likeliest(judge: Path, make_requests: Make
     vlm.model = model.eval()
     assert HPScorer(backend, read="generated").score(make_requests(1))[0].value == 4.0
     likely = HPScorer(backend).score(make_requests(1))[0]
-    assert likely.argmax == 4 and likely.mass is not None and likely.mass > 0.8
+    assert likely.argmax == 4
+    assert likely.mass is not None
+    assert likely.mass > 0.8
 
 
 def test_large_pictures_are_shrunk_on_request(judge: Path, make_requests: MakeRequests) -> None:
@@ -83,7 +89,7 @@ def test_large_pictures_are_shrunk_on_request(judge: Path, make_requests: MakeRe
 
 def test_weights_are_read_when_checked_and_not_before(tmp_path: Path) -> None:
     backend = TransformersBackend(str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="model: cannot load a VLM from .*nowhere"):
+    with pytest.raises(ValueError, match=r"model: cannot load a VLM from .*nowhere"):
         backend.check()
 
 
@@ -105,13 +111,16 @@ def test_a_vocabulary_without_single_digits_is_refused(judge: Path, monkeypatch:
         TransformersBackend(str(judge), "float32").check()
 
 
-def test_it_can_be_sent_to_another_process_before_its_first_use(judge: Path, make_requests: MakeRequests) -> None:
+def test_it_can_be_sent_to_another_process_before_its_first_use(
+    judge: Path, make_requests: MakeRequests
+) -> None:
     copy = pickle.loads(pickle.dumps(scorer(judge)))
     assert not math.isnan(copy.score(make_requests(1))[0].value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"), [({"dtype": "float31"}, "dtype: .*'float31'"), ({"batch_size": 0}, "batch_size")]
+    ("settings", "complaint"),
+    [({"dtype": "float31"}, "dtype: .*'float31'"), ({"batch_size": 0}, "batch_size")],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, str | int], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):

@@ -51,7 +51,9 @@ class Behaviour:
 class VLMServer:
     """Use as a context manager; ``url`` is the base_url of its API."""
 
-    def __init__(self, folder: str | Path, behaviour: Behaviour | None = None, model: str = "tiny-judge") -> None:
+    def __init__(
+        self, folder: str | Path, behaviour: Behaviour | None = None, model: str = "tiny-judge"
+    ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.model = model
         self.chats: list[dict[str, Any]] = []  # bodies of the chats asked for, failed ones too
@@ -63,7 +65,9 @@ class VLMServer:
         self._judge = _Judge(folder)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -160,7 +164,9 @@ class VLMServer:
         if body.get("logprobs") and behaviour.knows != "text":
             ids = body.get("logprob_token_ids") or logprobs.topk(body.get("top_logprobs", 0)).indices.tolist()
             listed = [self._judge.entry(i, logprobs) for i in ids]
-            choice["logprobs"] = {"content": [{**self._judge.entry(ids[0], logprobs), "top_logprobs": listed}]}
+            choice["logprobs"] = {
+                "content": [{**self._judge.entry(ids[0], logprobs), "top_logprobs": listed}]
+            }
         return 200, {"object": "chat.completion", "model": self.model, "choices": [choice]}
 
 
