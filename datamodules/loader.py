@@ -93,13 +93,9 @@ def shard_of(trainer: pl.Trainer | None) -> tuple[int, int]:
 def _loader(
     dataset: BatchDataset[Any, Batch], batches: Sequence[list[int]] | BucketBatchSampler, num_workers: int
 ) -> DataLoader[Loaded[Batch]]:
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        collate_fn=_joined_already,
-    )
+    # Workers live for one iteration. Persistent ones outlive a Trainer in a reference cycle, where collecting them
+    # waits five seconds for each: their queues are closed before they are told to stop.
+    return DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, collate_fn=_joined_already)
 
 
 def _joined_already(loaded: Any) -> Any:

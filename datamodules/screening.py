@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from datamodules.bucketing import Frame
 from hpedit.cases import Case
@@ -14,8 +15,15 @@ from hpedit.pictures import BadPicture, Picture
 from hpedit.records import Cases
 from hpedit.tasks import canonical_task
 
+log = logging.getLogger(__name__)
 Bucket = tuple[tuple[str, ...], bool]
 _SHOWN = 5
+
+
+@rank_zero_only
+def warn(text: str) -> None:
+    """Log a warning once for all ranks; Python's own warnings can be filtered away, and data must not go silently."""
+    log.warning(text)
 
 
 class Unsuited(ValueError):
@@ -70,7 +78,7 @@ class Screening:
             raise ValueError(text)
         if len(self.bad) > max_bad_share * total:
             raise ValueError(f"{text} More are faulty than --data.max_bad_share {max_bad_share:g} allows.")
-        (rank_zero_warn if self.bad else rank_zero_info)(text)
+        (warn if self.bad else rank_zero_info)(text)
 
 
 def _account(kind: str, reasons: dict[str, str]) -> str:

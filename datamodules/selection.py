@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.dataset import BatchDataset
 from datamodules.loader import EvalLoader, TrainLoader, shard_of
 from datamodules.sampler import BucketBatchSampler, eval_batches
-from datamodules.screening import Entry, screen
+from datamodules.screening import Entry, screen, warn
 from datamodules.splits import hold_out
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases, read_cases
@@ -86,7 +86,7 @@ def verified(selection: Selection[Batch]) -> Selection[Batch]:
         text = f"{selection.cases.name}: {len(faults)} of {len(selection.entries)} pictures are damaged: {listed}."
         if not entries:
             raise ValueError(text)
-        rank_zero_warn(f"{text} These cases are not evaluated.")
+        warn(f"{text} These cases are not evaluated.")
     return replace(selection, entries=entries, faults=selection.faults | faults)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 HEAD_BYTES = 1 << 16
 _ORIENTATION = 0x0112
@@ -61,7 +61,9 @@ class Picture:
         try:
             return _upright_size(self.read())
         except _UNREADABLE as error:
-            raise BadPicture(f"no readable picture header: {error}") from error
+            # Pillow names the memory address that it read, which helps nobody.
+            known = not isinstance(error, UnidentifiedImageError)
+            raise BadPicture(f"no readable picture header{f': {error}' if known else ''}") from error
 
     def decode(self) -> Image.Image:
         """Decode to RGB: turned upright by EXIF, transparency laid on white, 16 bits brought down to 8."""
