@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from PIL import Image
 
-from callbacks.image_grid import Panel, draw_grid
+from callbacks.image_grid import Panel, draw_grid, labelled, scores_by_case
 from hpedit.images import to_pil
 from hpedit.types import EditedBatch
 
@@ -34,6 +34,8 @@ class RunSummary(pl.Callback):
         self.started = 0.0
         self.num_cases = 0
         self.edits: dict[str, tuple[str, Image.Image, Image.Image]] = {}
+        self.scores_before: list[float | None] = []
+        self.scores_after: list[float | None] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started = time.perf_counter()
@@ -67,8 +69,13 @@ class RunSummary(pl.Callback):
         if trainer.sanity_checking and self.curve:
             return  # resumed: the score to beat is that of the first start
         self.curve.append({"round": rounds, **figures})
+        scores = scores_by_case(trainer)
+        self.scores_after = [scores.get((case, 0)) for case in self.edits]
         if len(self.curve) == 1:
             self._keep_before(trainer)
+        if trainer.sanity_checking and trainer.logger is not None:
+            # Lightning logs nothing of this validation; without it the curves lack the score to beat.
+            trainer.logger.log_metrics(figures, step=0)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         folder = trainer.log_dir
@@ -94,6 +101,7 @@ class RunSummary(pl.Callback):
         print(f"curves and pictures: tensorboard --logdir {folder}")
 
     def _keep_before(self, trainer: pl.Trainer) -> None:
+        self.scores_before = self.scores_after
         if trainer.log_dir is None:
             return
         folder = Path(trainer.log_dir, "before")
@@ -106,13 +114,17 @@ class RunSummary(pl.Callback):
         for i, (instruction, source, after) in enumerate(self.edits.values()):
             path = folder / "before" / f"{i:03d}.png"
             if path.exists():
-                panels.append(Panel([source, Image.open(path), after], f"{instruction}  (source | before | after)"))
+                before = labelled("before", self.scores_before[i])
+                labels = ["source", before, labelled("after", self.scores_after[i])]
+                panels.append(Panel([source, Image.open(path), after], instruction, labels))
         if panels:
-            draw_grid(panels, columns=min(4, len(panels)), side=self.side).save(folder / "before_after.png")
+            draw_grid(panels, columns=4, side=self.side).save(folder / "before_after.png")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"curve": self.curve, "seconds": self.seconds + time.perf_counter() - self.started}
+        seconds = self.seconds + time.perf_counter() - self.started
+        return {"curve": self.curve, "seconds": seconds, "scores_before": self.scores_before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.curve = state_dict["curve"]
         self.seconds = state_dict["seconds"]
+        self.scores_before = state_dict["scores_before"]

@@ -30,8 +30,12 @@ class Stopwatch:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
 
+    def elapsed(self) -> float:
+        """Return the seconds since birth."""
+        return self._now() - self.born
+
     def report(self, num_images: int) -> dict[str, float]:
         """Return seconds by name, since birth, and images a second, as figures to log."""
-        total = self._now() - self.born
+        total = self.elapsed()
         figures = {f"time/{name}_s": s for name, s in self.seconds.items()}
-        return {**figures, "time/sampling_s": total, "speed/images_per_s": num_images / total}
+        return {**figures, "time/sampling_s": total, "speed/sampled_images_per_s": num_images / total}

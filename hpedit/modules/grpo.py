@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from hpedit.plan import RoundPlan, plan_round
 from hpedit.rollout import CaseLoader, RolloutCallback, RolloutLoader, RolloutSettings
 from hpedit.sampling import EvalSettings, edit_cases
 from hpedit.sde import gaussian_log_prob, step_mean_std
+from hpedit.timing import Stopwatch
 from hpedit.types import EditBatch, EditedBatch, Idle, Rollout, Transition
 
 
@@ -197,7 +197,8 @@ class FlowGRPOModule(LightningModule):
             reward, group, norm=loss.advantage_norm, clip=loss.advantage_clip, min_std=loss.min_group_std
         )
         own = slice(self.global_rank * len(rollout.reward), (self.global_rank + 1) * len(rollout.reward))
-        self.round_metrics.update({f"round/{name}": value for name, value in result.stats.items()})
+        stats = {f"reward/{name.removeprefix('reward_')}": value for name, value in result.stats.items()}
+        self.round_metrics.update(stats)
         return GroupAdvantage(result.advantage[own], result.alive[own], result.stats)
 
     def gather(self, values: Tensor) -> Tensor:
@@ -259,8 +260,10 @@ class FlowGRPOModule(LightningModule):
         return default_tolerance(self.trainer.precision, self.editor.transformer)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm = self.guard.check(self.parameters())
-        self.log_dict({"train/grad_norm": norm, "train/skipped_updates": float(self.guard.skipped)})
+        norm, rate = self.guard.check(self.parameters()), optimizer.param_groups[0]["lr"]
+        self.log_dict(
+            {"train/grad_norm": norm, "train/lr": rate, "train/skipped_updates": float(self.guard.skipped)}
+        )
 
     # ---- edits for people ---------------------------------------------------------------------------------------
 
@@ -281,13 +284,26 @@ class FlowGRPOModule(LightningModule):
             )
 
     def on_train_epoch_start(self) -> None:
-        self.round_start = time.perf_counter()
+        self.round_watch = Stopwatch(self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # The round ends here: a validation may follow before the epoch's own end.
+        if self.trainer.is_last_batch:
+            self.round_metrics |= self.round_times()
+
+    def round_times(self) -> dict[str, float]:
+        """Return how long the round took, all of it and its updates, and its images a second on this rank."""
+        seconds, metrics = self.round_watch.elapsed(), self.round_metrics
+        images = metrics["speed/sampled_images_per_s"] * metrics["time/sampling_s"]
+        return {
+            "time/round_s": seconds,
+            "time/update_s": seconds - metrics["time/sampling_s"],
+            "speed/images_per_s": images / seconds,
+        }
 
     def on_train_epoch_end(self) -> None:
         figures = dict(self.round_metrics)
         self.round_metrics.clear()
-        figures["time/round_s"] = time.perf_counter() - self.round_start
-        figures["time/update_s"] = figures["time/round_s"] - figures.get("time/sampling_s", 0.0)
         for name, value in figures.items():
             shown = name in ("reward/mean", "speed/images_per_s")
             self.log(name, value, prog_bar=shown, sync_dist=True)

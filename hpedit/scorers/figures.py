@@ -18,7 +18,8 @@ def score_figures(scored: Scored, reward: Tensor, total: Total) -> dict[str, flo
     """Return figures of n scored edits and their rewards (n,), the same on every rank but the p95 latencies.
 
     ``total`` sums a float64 vector over the ranks. Means run over the scores that could be had; a mean of nothing is
-    left out. Reward and score also by task. Per scorer: score, failed_share, mass and entropy of the digits, latency and queue_wait of a call in s.
+    left out. Reward and score also by task. Per scorer: score, failed_share, mass and entropy of the digits, latency
+    and queue_wait of a call in s.
     """
     sums = _sums(scored, reward)
     totals = total(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
