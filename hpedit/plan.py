@@ -99,8 +99,8 @@ def cut(
 def busy_slots(num_busy: int, slots: int, updates: int) -> list[bool]:
     """Say which of the ``slots`` micro-batches of a pass are busy, spread evenly over the updates.
 
-    Idle ones come first within an update: the last micro-batch of an update is the one in which the ranks
-    exchange gradients, and it must be a real one.
+    Idle ones come first within an update: the last micro-batch, in which the ranks exchange gradients, is then a
+    real one wherever there is one.
     """
     per_update = slots // updates
     share, extra = divmod(num_busy, updates)

@@ -263,9 +263,6 @@ class RolloutLoader:
         ]
         batches = cut(live, [sample.size for sample in samples], plan.rows, draw)
         num_busy = owner.most_over_ranks(len(batches))
-        if owner.trainer.world_size > 1:
-            # DDP and FSDP exchange gradients in every update: even one without live pairs needs a real forward.
-            num_busy = max(num_busy, plan.updates)
         for slot, busy in enumerate(busy_slots(num_busy, plan.slots, plan.updates)):
             first = inner_epoch == 0 and slot < plan.accumulate
             if not busy:

@@ -129,8 +129,10 @@ class DPOModule(LightningModule):
             {"train/grad_norm": norm, "train/lr": rate, "train/skipped_updates": float(self.guard.skipped)}
         )
 
-    def validation_step(self, batch: EditBatch, batch_idx: int) -> EditedBatch:
-        return edit_cases(self.editor, batch, self.eval_settings, self.device)
+    def validation_step(self, batch: EditBatch | PreferenceBatch, batch_idx: int) -> EditedBatch:
+        """Edit cases, or the cases of held-out pairs, for an HP-Scorer to score."""
+        cases = batch.cases if isinstance(batch, PreferenceBatch) else batch
+        return edit_cases(self.editor, cases, self.eval_settings, self.device)
 
     test_step = validation_step
     predict_step = validation_step

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from hpedit.advantage import AdvantageNorm, GroupAdvantage, group_advantage
 from hpedit.editors.base import Editor
@@ -25,7 +26,7 @@ from hpedit.modules import checkpoint as ckpt
 from hpedit.modules.guard import UpdateGuard
 from hpedit.modules.optim import adamw, optimizers
 from hpedit.modules.policy import Policy
-from hpedit.modules.ratio_check import check_ratio, default_tolerance
+from hpedit.modules.ratio_check import check_ratio, default_tolerance, ratio_error
 from hpedit.plan import RoundPlan, plan_round
 from hpedit.rollout import CaseLoader, RolloutCallback, RolloutLoader, RolloutSettings
 from hpedit.sampling import EvalSettings, edit_cases
@@ -187,11 +188,11 @@ class FlowGRPOModule(LightningModule):
 
     def advantages(self, rollout: Rollout) -> GroupAdvantage:
         """Return the advantages of this rank's samples, relative to their groups and the whole round."""
-        if rollout.reward.isnan().all():
+        reward, group = self.gather(rollout.reward), self.gather(rollout.group)
+        if reward.isnan().all():
             raise ValueError(
                 f"round {rollout.round}: wanted rewards from a RolloutCallback, got none for any sample"
             )
-        reward, group = self.gather(rollout.reward), self.gather(rollout.group)
         loss = self.loss
         result = group_advantage(
             reward, group, norm=loss.advantage_norm, clip=loss.advantage_clip, min_std=loss.min_group_std
@@ -210,12 +211,13 @@ class FlowGRPOModule(LightningModule):
 
     def training_step(self, batch: Transition | Idle, batch_idx: int) -> Tensor:
         if isinstance(batch, Idle):
-            return torch.zeros((), device=self.device, requires_grad=True)
+            return self.idle_loss()
         v = self.editor.velocity(batch.x_t, batch.t, batch.cond, self.rollout.guidance)
         mean, std = step_mean_std(self.rollout.sde, batch.x_t, v, batch.t, batch.t_next, batch.noise_level)
         log_ratio = self.log_ratio(batch, mean, std)
         if batch.first:
-            check_ratio(log_ratio, batch.weight, self.tolerance)
+            # Looked at over all ranks: if one stopped alone, the others would wait for it.
+            check_ratio(float(self.all_gather(ratio_error(log_ratio, batch.weight)).max()), self.tolerance)
         loss, metrics = clipped_surrogate(
             log_ratio,
             batch.advantage,
@@ -230,6 +232,11 @@ class FlowGRPOModule(LightningModule):
             metrics["kl"] = kl.detach()
         self.log_step(loss, metrics, len(batch))
         return loss
+
+    def idle_loss(self) -> Tensor:
+        """Return 0, with a gradient of 0 for every trained weight: DistributedDataParallel waits for each of them."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return sum((p.to_local() if isinstance(p, DTensor) else p).sum() for p in trained) * 0.0
 
     def log_ratio(self, batch: Transition, mean: Tensor, std: Tensor) -> Tensor:
         """Return the (M,) log-ratios of the policy to the one that sampled."""

@@ -25,14 +25,16 @@ def default_tolerance(precision: str, transformer: nn.Module) -> float:
     return max(TOLERANCE[p.dtype] for p in transformer.parameters() if p.dtype in TOLERANCE)
 
 
-def check_ratio(log_ratio: Tensor, weight: Tensor, tolerance: float) -> None:
-    """Raise RuntimeError unless every (M,) ratio with weight > 0 is 1 within ``tolerance``."""
-    ratio = log_ratio.detach()[weight > 0].exp()
-    if ratio.numel() == 0:
-        return
-    worst = (ratio - 1).abs().max()
-    if not bool(worst <= tolerance):
+def ratio_error(log_ratio: Tensor, weight: Tensor) -> Tensor:
+    """Return the largest |ratio - 1| of the (M,) rows with weight > 0; 0 where there is none, NaN where one is."""
+    error = (log_ratio.detach()[weight > 0].exp() - 1).abs()
+    return error.max() if len(error) else error.new_zeros(())
+
+
+def check_ratio(error: float, tolerance: float) -> None:
+    """Raise RuntimeError unless ``error``, from ``ratio_error``, is within ``tolerance``."""
+    if not error <= tolerance:
         raise RuntimeError(
             f"ratio check: before the first update of a round every ratio must be 1 within {tolerance:g} "
-            f"(--model.ratio_tolerance), got |ratio - 1| up to {float(worst):.3g} over {ratio.numel()} rows. {_CAUSES}"
+            f"(--model.ratio_tolerance), got |ratio - 1| up to {error:.3g}. {_CAUSES}"
         )
