@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+import os
+import sys
+
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer import Trainer
 
 from callbacks.reward import RewardCallback
-from hpedit.runs import RunFolder, find_configs, resume_last
+from hpedit.cli import RunCLI
+from hpedit.terminal import TRACEBACK, is_message
 
 
-class EditCLI(LightningCLI):
-    """LightningCLI with a reward that no composed config can drop, short config names and run folders of its own."""
+class EditCLI(RunCLI):
+    """The command line with HP-Scorer under a key of its own, which no composed config can drop."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--run", type=RunFolder, default=RunFolder(), help="Where the run writes.")
+        super().add_arguments_to_parser(parser)
         parser.add_argument(
             "--reward",
             type=RewardCallback | None,
@@ -21,35 +25,21 @@ class EditCLI(LightningCLI):
             help="HP-Scorer as reward and metric. Not an entry of trainer.callbacks: a second --config replaces lists.",
         )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        super().parse_arguments(parser, find_configs(args))
-
-    def _parse_ckpt_path(self) -> None:
-        """Resolve ``--ckpt_path last`` to this run's newest checkpoint; read no hyperparameters from it."""
-        config = self.config.get(self.config.get("subcommand") or "", self.config)
-        if resume_last(config):
-            self.save_config_kwargs["overwrite"] = True
-
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         reward = self._get(self.config_init, "reward")
         self.trainer_defaults["callbacks"] = [] if reward is None else [reward]
-        run = self._get(self.config_init, "run")
-        return super().instantiate_trainer(logger=run.logger(), **kwargs)
+        return super().instantiate_trainer(**kwargs)
 
 
-def main(args: ArgsType = None) -> EditCLI:
+def main(args: list[str] | None = None) -> EditCLI:
     """Parse the command line (or ``args``) and run its subcommand."""
-    return EditCLI(
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        seed_everything_default=0,
-        trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={s: {"default_config_files": []} for s in EditCLI.subcommands()},
-        args=args,
-    )
+    return EditCLI(args)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as error:
+        if TRACEBACK in os.environ or not is_message(error):
+            raise
+        sys.exit(f"error: {error}")

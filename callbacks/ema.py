@@ -30,7 +30,8 @@ class TrainedWeightsEMA(pl.Callback):
         self.seen_update = 0
         self.kept: dict[str, Tensor] = {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Not on_fit_start: there, weights and counters of a checkpoint are not restored yet.
         trained = _trained(pl_module)
         if not self.average:
             self.average = {name: p.detach().clone() for name, p in trained.items()}
@@ -74,7 +75,9 @@ class TrainedWeightsEMA(pl.Callback):
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         self.swap_out(pl_module)
 
     def state_dict(self) -> dict[str, Any]:

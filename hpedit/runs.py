@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+_CONFIG_FLAGS = ("--config", "-c")
 
 
 @dataclass
@@ -27,58 +30,100 @@ class RunFolder:
     version: int | None = None
 
     def logger(self) -> Logger:
-        return TensorBoardLogger(
-            self.dir, name=self.name or "run", version=self.version, default_hp_metric=False
-        )
+        """Make the logger of a run, which gives the run its folder."""
+        version = _reserve(Path(self.dir, self.name or "run")) if self.version is None else self.version
+        return TensorBoardLogger(self.dir, self.name or "run", version, default_hp_metric=False)
 
 
-def find_configs(args: Any) -> Any:
-    """Let a bare ``--config grpo.yaml`` mean ``configs/grpo.yaml``, and name the run after the first one.
+@rank_zero_only
+def _reserve(kind: Path) -> int:
+    """Make the first free ``version_K`` folder and return K. Two runs that start at once get two folders."""
+    kind.mkdir(parents=True, exist_ok=True)
+    taken = [int(m[1]) for p in kind.iterdir() if (m := re.fullmatch(r"version_(\d+)", p.name))]
+    version = max(taken, default=-1) + 1
+    while True:
+        try:
+            (kind / f"version_{version}").mkdir()
+        except FileExistsError:
+            version += 1
+        else:
+            return version
 
-    Works on command-line style arguments (None takes sys.argv); anything else is returned as it is.
+
+def find_configs(words: list[str]) -> tuple[list[str], str | None]:
+    """Let a bare ``--config grpo.yaml`` mean ``configs/grpo.yaml``.
+
+    Returns the words of the command line, and the stem of the first config. Raises ValueError, with the configs
+    that there are, on a name that is none of them.
     """
-    words = sys.argv[1:] if args is None else args
-    if not isinstance(words, list):
-        return args
     found, names = [], []
     for i, word in enumerate(words):
         flag, _, value = word.partition("=")
-        if flag in ("--config", "-c") and value:
+        if flag in _CONFIG_FLAGS and value:
             found.append(f"{flag}={_locate(value)}")
             names.append(Path(value).stem)
-        elif i and words[i - 1] in ("--config", "-c"):
+        elif i and words[i - 1] in _CONFIG_FLAGS:
             found.append(_locate(word))
             names.append(Path(word).stem)
         else:
             found.append(word)
-    named = any(w.startswith(("--run.name", "--run=")) or w == "--run" for w in words)
-    return found if named or not names else [*found, f"--run.name={names[0]}"]
+    return found, names[0] if names else None
 
 
 def _locate(name: str) -> str:
-    shipped = CONFIGS / name
-    return str(shipped) if not Path(name).exists() and shipped.exists() else name
+    for path in (Path(name), CONFIGS / name):
+        if path.is_file():
+            return str(path)
+    shipped = ", ".join(sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.yaml")))
+    raise ValueError(f"--config: no file {name!r}, neither here nor in configs/, which has {shipped}")
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of ``folder/version_*/checkpoints`` that was written last, file or (sharded) folder."""
-    found = [p for p in folder.glob("version_*/checkpoints/*") if not p.name.startswith(".")]
-    return max(found, key=lambda p: p.stat().st_mtime, default=None)
+def is_complete(checkpoint: Path) -> bool:
+    """Say whether a checkpoint was written to its end: a file, or the folder of a sharded one."""
+    if not checkpoint.is_dir():
+        # The end of a zip file is its table of contents.
+        return checkpoint.suffix == ".ckpt" and zipfile.is_zipfile(checkpoint)
+    return (checkpoint / ".metadata").exists() and zipfile.is_zipfile(checkpoint / "meta.pt")
 
 
-def resume_last(config: Any) -> bool:
-    """Replace ``ckpt_path: last`` by this run's newest checkpoint and go on in its folder. In place.
+def newest_checkpoint(kind: Path, version: int | None = None) -> Path | None:
+    """Return the complete checkpoint of ``kind/version_*/checkpoints`` that was written last, or of one version."""
+    folder = f"version_{'*' if version is None else version}"
+    found = [p for p in kind.glob(f"{folder}/checkpoints/*") if not p.name.startswith(".")]
+    by_age = sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
+    return next(filter(is_complete, by_age), None)
 
-    Returns whether a checkpoint was found; where none was written yet, the run starts anew.
+
+def place_run(config: Any, name: str | None, goes_on: bool) -> None:
+    """Settle where a run writes and what it starts from. In place.
+
+    Args:
+        config: The subcommand's config, with ``run`` and ``ckpt_path``; ``ckpt_path: last`` becomes the newest
+            complete checkpoint of this kind of run (of one version, where that is given), or null if there is none.
+        name: The run's name where the config has none.
+        goes_on: Whether the run goes on in the folder of its checkpoint, rather than in one of its own.
+
+    Raises ValueError where ``run.version`` is another run's.
     """
-    if config.get("ckpt_path") != "last":
-        return False
     run = config.run
-    newest = newest_checkpoint(Path(run.dir) / (run.name or "run"))
-    config.ckpt_path = None if newest is None else str(newest)
-    if newest is None:
-        print(f"--ckpt_path last: no checkpoint under {run.dir}/{run.name or 'run'} yet, starting anew")
-        return False
-    run.version = int(newest.parent.parent.name.removeprefix("version_"))
-    print(f"--ckpt_path last: going on from {newest}")
-    return True
+    run.name = run.name or name or "run"
+    kind = Path(run.dir, run.name)
+    if config.get("ckpt_path") == "last":
+        newest = newest_checkpoint(kind, run.version)
+        config.ckpt_path = None if newest is None else str(newest)
+        found = "no complete checkpoint yet, starting anew" if newest is None else f"taking {newest}"
+        rank_zero_info(f"--ckpt_path last: {found} (looked in {kind})")
+        if newest is not None and goes_on:
+            run.version = int(newest.parent.parent.name.removeprefix("version_"))
+            return
+    if run.version is not None:
+        _expect_free(kind / f"version_{run.version}")
+
+
+@rank_zero_only
+def _expect_free(folder: Path) -> None:
+    if folder.exists():
+        raise ValueError(
+            f"--run.version: wanted a free number, got that of {folder}; leave it out, or go on in it "
+            "with --ckpt_path last"
+        )

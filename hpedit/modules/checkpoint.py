@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from hpedit.lora import LoRA
 
 KEY = "hpedit"
+_SHARDED = "meta.pt"  # in a sharded checkpoint's folder: all that is not sharded
+
+
+@runtime_checkable
+class EditorModule(Protocol):
+    """A module whose checkpoints are described here."""
+
+    editor: Any
+    lora: LoRA | None
 
 
 def describe(editor: object, lora: LoRA | None) -> dict[str, Any]:
@@ -22,22 +34,58 @@ def describe(editor: object, lora: LoRA | None) -> dict[str, Any]:
 
 def write(checkpoint: dict[str, Any], module: LightningModule, description: dict[str, Any]) -> None:
     """Drop every frozen weight from ``checkpoint`` and add the description. In place."""
-    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    trained = _trained(module)
     checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
     checkpoint[KEY] = description
 
 
 def verify(checkpoint: dict[str, Any], module: LightningModule, description: dict[str, Any]) -> None:
-    """Raise ValueError if ``checkpoint`` was written by another editor or adapter, or lacks trained weights."""
-    found = checkpoint.get(KEY)
-    if found != description:
-        raise ValueError(f"--ckpt_path: wanted a checkpoint of {description}, got one of {found}")
+    """Raise ValueError if ``checkpoint`` is of another editor or adapter, or its weights are not the trained ones."""
+    _expect_same(checkpoint.get(KEY), description, "--ckpt_path")
     if "state_dict" not in checkpoint:
         return  # a sharded checkpoint is read by the strategy, not from this dictionary
-    trained = {name for name, p in module.named_parameters() if p.requires_grad}
-    missing = sorted(trained - set(checkpoint["state_dict"]))
-    if missing:
+    wanted, found = _trained(module), checkpoint["state_dict"]
+    for name in sorted(wanted.keys() ^ found.keys()):
+        has, lacks = ("run", "checkpoint") if name in wanted else ("checkpoint", "run")
         raise ValueError(
-            f"--ckpt_path: wanted all {len(trained)} trained weights, got {len(trained) - len(missing)}; the first "
-            f"missing one is {missing[0]}"
+            f"--ckpt_path: wanted the {len(wanted)} trained weights of this run, got {len(found)}; the {has} has "
+            f"{name}, which the {lacks} lacks (--model.lora.targets, or another size of model)"
         )
+    for name, weight in wanted.items():
+        if found[name].shape != weight.shape:
+            raise ValueError(
+                f"--ckpt_path: wanted {name} of shape {tuple(weight.shape)}, got {tuple(found[name].shape)}: a "
+                "checkpoint of another size of model"
+            )
+
+
+def verify_file(path: str, description: dict[str, Any]) -> None:
+    """Raise ValueError if the checkpoint at ``path`` cannot be read or is of another model. Reads no weights."""
+    place = Path(path)
+    if not place.exists():
+        raise ValueError(f"--ckpt_path: no such checkpoint: {path}")
+    try:
+        file = place / _SHARDED if place.is_dir() else place
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch.load documents none of the errors it raises for a bad file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"--ckpt_path {path}: not a checkpoint of plain tensors: {reason}") from error
+    _expect_same(checkpoint.get(KEY), description, f"--ckpt_path {path}")
+
+
+def _expect_same(found: dict[str, Any] | None, wanted: dict[str, Any], flag: str) -> None:
+    if found != wanted:
+        raise ValueError(
+            f"{flag}: wanted a checkpoint of {_in_words(wanted)} (--model.editor, --model.lora), got one of "
+            f"{'another program' if found is None else _in_words(found)}"
+        )
+
+
+def _in_words(description: dict[str, Any]) -> str:
+    rank, alpha = description["rank"], description["alpha"]
+    trained = "all weights trained" if rank is None else f"a LoRA of rank {rank} and alpha {alpha:g}"
+    return f"{description['editor']} with {trained}"
+
+
+def _trained(module: LightningModule) -> dict[str, Tensor]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
