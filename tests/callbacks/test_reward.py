@@ -4,7 +4,8 @@ import json
 import math
 import os
 import socket
-import time
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hpedit.rollout import RolloutCallback
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.pool import WeightedScorer
 from hpedit.types import EditedBatch, Rollout
-from tests.support.edits import RedScorer, edited
+from tests.support.edits import PATIENCE, RedScorer, edited
 
 SCORES = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 2.0, 3.0]
 
@@ -46,10 +47,8 @@ class Rounds:
         for hook in hooks:
             hook.on_rollout_start(trainer, owner, 8)
             for start, chunk in zip((0, 4), chunks, strict=True):
-                begun = time.monotonic()
                 hook.on_rollout_chunk(trainer, owner, chunk, start)
-                owner.handing_in.append(time.monotonic() - begun)
-                time.sleep(owner.sampling)
+                owner.sample()
             hook.on_rollout_end(trainer, owner, rollout)
         owner.rollouts.append(rollout)
         yield torch.zeros(1)
@@ -60,15 +59,14 @@ def half_of_the_scores(index: int) -> EditedBatch:
 
 
 class Painter(pl.LightningModule):
-    """Paints edits of known scores; ``sampling`` is the seconds a chunk takes."""
+    """Paints edits of known scores; ``sample`` stands for sampling the chunk after the one just handed in."""
 
-    def __init__(self, sampling: float = 0.0) -> None:
+    def __init__(self, sample: Callable[[], object] = int) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.sampling = sampling
+        self.sample = sample
         self.round_metrics: dict[str, float] = {}
         self.rollouts: list[Rollout] = []
-        self.handing_in: list[float] = []
         self.configured = False
         self.evaluates: Callable[[int], EditedBatch | None] = half_of_the_scores
 
@@ -86,7 +84,7 @@ class Painter(pl.LightningModule):
 
     test_dataloader = predict_dataloader = val_dataloader
 
-    def validation_step(self, batch: int, batch_idx: int) -> EditedBatch | None:
+    def validation_step(self, batch: int, batch_idx: int) -> Any:
         return self.evaluates(batch)
 
     test_step = predict_step = validation_step
@@ -103,8 +101,8 @@ def trainer(reward: RewardCallback, *others: pl.Callback, **settings: Any) -> pl
     )
 
 
-def fit(reward: RewardCallback, sampling: float = 0.0, **settings: Any) -> Painter:
-    module = Painter(sampling)
+def fit(reward: RewardCallback, sample: Callable[[], object] = int, **settings: Any) -> Painter:
+    module = Painter(sample)
     trainer(reward, **settings).fit(module)
     return module
 
@@ -122,12 +120,20 @@ def test_alpha_and_beta_are_settings() -> None:
 
 
 def test_scoring_overlaps_sampling() -> None:
-    """Two chunks of 0.4 s each, scored in 0.6 s each: 1.0 s in a row of overlap, 2.0 s without."""
-    module = fit(RewardCallback(RedScorer(delay=0.6), batch_size=4), sampling=0.4)
-    assert max(module.handing_in) < 0.2
-    waited = module.round_metrics["reward/wait_seconds"]
-    assert 0.05 < waited < 0.5
-    assert module.round_metrics["reward/wait_share"] == pytest.approx(waited / (0.8 + waited), abs=0.1)
+    """Sampling goes on only once scoring has begun, and scoring ends only once sampling has: blocking would hang."""
+    gate = threading.Event()
+    scorer = RedScorer(gate=gate)
+    moments = iter([lambda: scorer.begun.wait(PATIENCE), gate.set])
+    module = fit(RewardCallback(scorer, batch_size=4), sample=lambda: next(moments)())
+    assert module.rollouts[0].score.tolist() == SCORES
+
+
+def test_the_wait_at_the_end_of_a_round_is_reported() -> None:
+    gate = threading.Event()
+    release = iter([int, threading.Timer(0.3, gate.set).start])
+    figures = fit(RewardCallback(RedScorer(gate=gate)), sample=lambda: next(release)()).round_metrics
+    assert figures["reward/wait_seconds"] >= 0.2
+    assert 0.0 < figures["reward/wait_share"] <= 1.0
 
 
 def test_a_failed_sample_is_missing_and_counted() -> None:
@@ -272,9 +278,8 @@ SERVED = {
 def test_a_config_names_one_scorer_or_several(tmp_path: Path, scorers: Any) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--reward", type=RewardCallback | None, default=None)
-    reward = parser.instantiate_classes(
-        parser.parse_object({"reward": {"scorers": scorers, "beta": 4.0}})
-    ).reward
+    config: Any = parser.parse_object({"reward": {"scorers": scorers, "beta": 4.0}})
+    reward = parser.instantiate_classes(config)["reward"]
     assert isinstance(reward, RewardCallback)
     assert reward.beta == 4.0
     assert isinstance(reward.scorers[0].scorer, HPScorer)
@@ -292,12 +297,12 @@ def a_rank(rank: int, port: int, folder: Path) -> None:
     (folder / f"{rank}.json").write_text(json.dumps({"words": str(stopped.value), **module.round_metrics}))
 
 
-@pytest.mark.slow
 def test_ranks_share_their_figures_and_stop_together(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(a_rank, (port, tmp_path), nprocs=2)
+    start = "fork" if sys.platform == "linux" else "spawn"  # a fork spares two imports of everything
+    torch.multiprocessing.start_processes(a_rank, (port, tmp_path), nprocs=2, start_method=start)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     for name in ("reward/failed_share", "score/mean", "reward/mean", "reward/unchanged_share"):
         assert first[name] == second[name]

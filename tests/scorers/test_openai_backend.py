@@ -128,7 +128,7 @@ def test_pictures_travel_without_loss(server: VLMServer, make_requests: MakeRequ
 def test_many_requests_share_few_connections(server: VLMServer, make_requests: MakeRequests) -> None:
     asked = backend(server, max_in_flight=3)
     asked.check()
-    server.behaviour.delay, server.most_in_flight = 0.05, 0
+    server.behaviour.delay, server.most_in_flight = 0.2, 0
     HPScorer(asked, min_mass=0.0).score(make_requests(12))
     assert server.most_in_flight == 3
     assert server.connections <= 3

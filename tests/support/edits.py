@@ -12,6 +12,8 @@ from hpedit.scorers.base import Score, ScoreRequest
 from hpedit.tasks import TASKS
 from hpedit.types import EditBatch, EditedBatch
 
+PATIENCE = 30.0  # seconds after which a test that waits for a thread has failed
+
 
 def edited(scores: Sequence[float], first_case: int = 0, group: int = 1, side: int = 8) -> EditedBatch:
     """Edits that ``RedScorer`` gives these scores; ``group`` of them in a row are edits of one case.
@@ -36,21 +38,31 @@ def edited(scores: Sequence[float], first_case: int = 0, group: int = 1, side: i
 class RedScorer:
     """Scores an edit by how red its first pixel is, 51 levels a point."""
 
-    def __init__(self, delay: float = 0.0, failing: Sequence[str] = (), broken: str | None = None) -> None:
-        """Args: seconds a call takes; ids of cases it cannot score; why ``check`` fails."""
-        self.delay = delay
+    def __init__(
+        self,
+        failing: Sequence[str] = (),
+        broken: str | None = None,
+        gate: threading.Event | threading.Barrier | None = None,
+        gated: Sequence[str] | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        """Make a scorer that misbehaves on request.
+
+        Args:
+            failing: ids of cases it cannot score.
+            broken: why ``check`` fails.
+            gate: a call waits for it, which makes tests of concurrency exact.
+            gated: first cases of the calls that wait; all by default.
+            delay: seconds a call takes at least.
+        """
         self.failing = failing
         self.broken = broken
+        self.gate = gate
+        self.gated = gated
+        self.delay = delay
+        self.begun = threading.Event()
         self.checks = 0
         self.calls: list[list[ScoreRequest]] = []
-        self.in_flight = self.most_in_flight = 0
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
 
     def check(self) -> None:
         self.checks += 1
@@ -58,13 +70,11 @@ class RedScorer:
             raise ConnectionError(self.broken)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        with self._lock:
-            self.calls.append(list(requests))
-            self.in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.calls.append(list(requests))
+        self.begun.set()
+        if self.gate is not None and (self.gated is None or requests[0].case_id in self.gated):
+            self.gate.wait(PATIENCE)
         time.sleep(self.delay)
-        with self._lock:
-            self.in_flight -= 1
         return [self._score(request) for request in requests]
 
     def _score(self, request: ScoreRequest) -> Score:
