@@ -37,7 +37,7 @@ class RealPrefDataModule(pl.LightningDataModule):
         resolution: Side in pixels of the square that has the area of an edit.
         source_resolution: The same for the pictures given to the editor; null takes resolution.
         size_multiple: Heights and widths are multiples of this; the editor says of which (16 or 32).
-        buckets: Aspect ratios, width:height.
+        buckets: Aspect ratios, width:height, quoted in YAML (which reads a bare 4:3 as a number).
         shuffle: Shuffle the training cases.
         seed: Seed of the shuffle and of the held-out split.
         task_balance: true draws every task equally often; a mapping of task to share draws by share; false takes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -102,6 +103,10 @@ def train_loader(
 ) -> TrainLoader[Batch]:
     """Return this rank's loader of full batches; damaged records are replaced, reported and counted."""
     rank, world = shard_of(trainer)
+    overfit: int | float = getattr(trainer, "overfit_batches", 0)
+    if overfit:
+        # Lightning would do this by a sampler of its own; here the data shrink and the order stays ours.
+        selection = _first_batches(selection, batch_size, world, overfit)
     buckets = [e.bucket for e in selection.entries]
     sampler = BucketBatchSampler(buckets, batch_size, seed, shuffle, endless, weights, rank, world)
     dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=False)
@@ -116,3 +121,12 @@ def eval_loader(
     batches = eval_batches([e.bucket for e in selection.entries], batch_size, world)[rank::world]
     dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=True)
     return EvalLoader(dataset, batches, num_workers)
+
+
+def _first_batches(
+    selection: Selection[Batch], batch_size: int, world: int, wanted: int | float
+) -> Selection[Batch]:
+    """Return the cases of the first ``wanted`` batches of each rank, or of that fraction of all batches."""
+    batches = eval_batches([e.bucket for e in selection.entries], batch_size)
+    count = wanted * world if isinstance(wanted, int) else math.ceil(wanted * len(batches))
+    return selection.only(sorted(i for batch in batches[: int(count)] for i in batch))

@@ -45,7 +45,9 @@ def full_case(case_id="a", **changes):
         "categories": ("dog", "cat"),
         "provenance": Provenance("coco", "17", "CC BY 4.0"),
         "candidates": (Candidate("k0", Picture(encoded("black")), "base", 3, '{"steps": 8}'),),
-        "scores": (ScoreRecord("k0", "hp", "v1", "expectation", 3.25, (0.0, 0.0, 0.25, 0.25, 0.5, 0.0), 0.9, 1.5),),
+        "scores": (
+            ScoreRecord("k0", "hp", "v1", "expectation", 3.25, (0.0, 0.0, 0.25, 0.25, 0.5, 0.0), 0.9, 1.5),
+        ),
         "humans": (HumanRating("k0", "ann", "overall", 4.0, 2.5, 900),),
     }
     return Case(case_id, **(facts | changes))
@@ -59,7 +61,9 @@ def facts_of(case):
             return value.read()
         if isinstance(value, tuple):
             return [plain(v) for v in value]
-        return {k: plain(v) for k, v in vars(value).items()} if hasattr(value, "__dataclass_fields__") else value
+        return (
+            {k: plain(v) for k, v in vars(value).items()} if hasattr(value, "__dataclass_fields__") else value
+        )
 
     return plain(case)
 
@@ -118,14 +122,22 @@ def test_a_folder_with_metadata_and_its_parquet_hold_the_same_photos(tmp_path):
 
 def write_lines(folder, *rows):
     folder.mkdir(exist_ok=True)
-    (folder / "metadata.jsonl").write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
+    (folder / "metadata.jsonl").write_text(
+        "\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows)
+    )
     return str(folder)
 
 
 def test_metadata_may_name_references_targets_and_candidates_by_path(tmp_path):
     for name in ("s", "r", "t", "k"):
         (tmp_path / f"{name}.png").write_bytes(encoded(size=(ord(name), 1)))
-    row = {"source": "s.png", "references": ["r.png"], "target": "t.png", "task": "add", "instruction": "Add a hat."}
+    row = {
+        "source": "s.png",
+        "references": ["r.png"],
+        "target": "t.png",
+        "task": "add",
+        "instruction": "Add a hat.",
+    }
     row["candidates"] = [{"cand_id": "c", "image": "k.png"}]
     case = read_cases(write_lines(tmp_path, row))[0]
     pictures = [case.source, *case.references, case.target, case.candidates[0].image]
@@ -147,8 +159,14 @@ def test_a_line_that_is_not_json_costs_only_itself(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"file_name": "s.png", "task": "add", "prompt": "x"}], "no_such.*expected a column 'instruction', got .*prompt"),
-        ([{"image": "s.png", "task": "add", "instruction": "x"}], "column 'file_name' or 'source', got .*image"),
+        (
+            [{"file_name": "s.png", "task": "add", "prompt": "x"}],
+            "no_such.*expected a column 'instruction', got .*prompt",
+        ),
+        (
+            [{"image": "s.png", "task": "add", "instruction": "x"}],
+            "column 'file_name' or 'source', got .*image",
+        ),
         ([], "the data set is empty"),
     ],
 )
@@ -185,7 +203,10 @@ def test_a_parquet_that_is_not_one_names_the_flag(tmp_path):
         ({"instruction": "x"}, "no task"),
         ({"task": "add", "instruction": "x"}, "missing image"),
         ({"task": "add", "instruction": "x", "source": {"bytes": None, "path": None}}, "no picture"),
-        ({"task": "add", "instruction": "x", "source": "s", "scores": [{"value": 3}]}, "ScoreRecord.*cand_id"),
+        (
+            {"task": "add", "instruction": "x", "source": "s", "scores": [{"value": 3}]},
+            "ScoreRecord.*cand_id",
+        ),
     ],
 )
 def test_a_faulty_row_says_what_it_lacks(tmp_path, row, words):

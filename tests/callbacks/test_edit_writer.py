@@ -25,7 +25,9 @@ class Inverter(pl.LightningModule):
 
 def predict(tmp_path, cases, writer):
     write_cases(tmp_path / "x.parquet", cases)
-    data = RealPrefDataModule("", predict_data=str(tmp_path / "x.parquet"), resolution=64, num_workers=0, val_batch_size=2)
+    data = RealPrefDataModule(
+        "", predict_data=str(tmp_path / "x.parquet"), resolution=64, num_workers=0, val_batch_size=2
+    )
     pl.Trainer(**QUIET, callbacks=[writer], default_root_dir=tmp_path).predict(Inverter(), datamodule=data)
 
 
@@ -37,7 +39,11 @@ def test_a_prediction_is_a_data_set_of_cases_with_their_edits(tmp_path):
     assert sorted(written) == [f"case-{i}" for i in range(5)]
     for i, case in enumerate(cases):
         back = written[case.case_id]
-        assert (back.task, back.instruction, back.requirement) == (case.task, case.instruction, case.requirement)
+        assert (back.task, back.instruction, back.requirement) == (
+            case.task,
+            case.instruction,
+            case.requirement,
+        )
         assert [c.cand_id for c in back.candidates] == [f"case-{i}-0", f"case-{i}-1"]
         assert {c.model for c in back.candidates} == {"demo"}
         source, bright, dim = (
@@ -50,11 +56,22 @@ def test_a_prediction_is_a_data_set_of_cases_with_their_edits(tmp_path):
 
 
 def test_ids_that_no_file_name_can_hold_stay_apart(tmp_path):
-    odd = ["../../up", "..\\..\\up", "a/b", "a_b", ".hidden", "x" * 300, "x" * 301, "\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    odd = [
+        "../../up",
+        "..\\..\\up",
+        "a/b",
+        "a_b",
+        ".hidden",
+        "x" * 300,
+        "x" * 301,
+        "\N{LATIN SMALL LETTER E WITH ACUTE}",
+    ]
     cases = [grey_case(i, requirement=None) for i in range(len(odd))]
     cases = [type(c)(**(vars(c) | {"case_id": name})) for c, name in zip(cases, odd, strict=True)]
     predict(tmp_path, cases, EditWriter(str(tmp_path / "out")))
-    back = {c.case_id: from_pil(c.source.decode()).unique().tolist() for c in read_cases(str(tmp_path / "out"))}
+    back = {
+        c.case_id: from_pil(c.source.decode()).unique().tolist() for c in read_cases(str(tmp_path / "out"))
+    }
     assert back == {name: [i] for i, name in enumerate(odd)}
     assert {p.name for p in tmp_path.iterdir()} == {"x.parquet", "out"}
 
@@ -62,7 +79,9 @@ def test_ids_that_no_file_name_can_hold_stay_apart(tmp_path):
 def test_a_prediction_is_never_overwritten(tmp_path):
     predict(tmp_path, [grey_case(0)], EditWriter(str(tmp_path / "out")))
     before = (tmp_path / "out" / "metadata.jsonl").read_bytes()
-    with pytest.raises(ValueError, match=r"EditWriter\.folder: expected a folder without a prediction, got .*out"):
+    with pytest.raises(
+        ValueError, match=r"EditWriter\.folder: expected a folder without a prediction, got .*out"
+    ):
         predict(tmp_path, [grey_case(1)], EditWriter(str(tmp_path / "out")))
     assert (tmp_path / "out" / "metadata.jsonl").read_bytes() == before
 

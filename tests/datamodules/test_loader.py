@@ -1,6 +1,7 @@
 """Loaders under a real Trainer: interrupted runs go on exactly, ranks share the work, rollouts take what they want."""
 
 import json
+import pickle
 from itertools import islice
 
 import lightning.pytorch as pl
@@ -9,8 +10,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules import RealPrefDataModule
-from hpedit.records import write_cases
-from tests.support.cases import TALL, WIDE, grey_case
+from datamodules.selection import train_loader
+from hpedit.records import Picture, write_cases
+from tests.support.cases import TALL, WIDE, flat, grey_case
 
 QUIET = {
     "accelerator": "cpu",
@@ -61,7 +63,9 @@ def path(tmp_path):
 
 
 def data_of(path, **settings):
-    return RealPrefDataModule(path, **({"resolution": 64, "num_workers": 0, "batch_size": 2, "val_batch_size": 3} | settings))
+    return RealPrefDataModule(
+        path, **({"resolution": 64, "num_workers": 0, "batch_size": 2, "val_batch_size": 3} | settings)
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -69,7 +73,9 @@ def data_of(path, **settings):
 def test_a_killed_run_goes_on_with_the_very_next_batch(path, tmp_path, workers, balance):
     settings = {"num_workers": workers, "task_balance": balance}
     whole = Diary()
-    pl.Trainer(**QUIET, max_epochs=3, enable_checkpointing=False).fit(whole, datamodule=data_of(path, **settings))
+    pl.Trainer(**QUIET, max_epochs=3, enable_checkpointing=False).fit(
+        whole, datamodule=data_of(path, **settings)
+    )
 
     # Killed in the second pass, two batches after the last checkpoint.
     first = Diary()
@@ -79,7 +85,9 @@ def test_a_killed_run_goes_on_with_the_very_next_batch(path, tmp_path, workers, 
         trainer.fit(first, datamodule=data_of(path, **settings))
     again = Diary()
     trainer = pl.Trainer(**QUIET, max_epochs=3, enable_checkpointing=False)
-    trainer.fit(again, datamodule=data_of(path, **settings), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    trainer.fit(
+        again, datamodule=data_of(path, **settings), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True
+    )
 
     assert first.seen == whole.seen[:17]
     assert again.seen == whole.seen[15:]
@@ -124,12 +132,34 @@ def test_a_module_that_makes_rollouts_gets_an_endless_stream(path):
     trainer.fit(module, datamodule=data_of(path))
     data = data_of(path)
     data.setup("fit")
-    from datamodules.selection import train_loader
-
     stream = train_loader(data.train_set, 2, 0, True, True, None, 0, None)
     assert taken == module.seen == [batch.case_id for batch in islice(iter(stream), 18)]
     with pytest.raises(TypeError, match="endless"):
         len(stream)
+
+
+def test_overfitting_sees_the_same_few_cases_again_and_again(path):
+    module = Diary()
+    trainer = pl.Trainer(**QUIET, max_epochs=3, overfit_batches=2, enable_checkpointing=False)
+    trainer.fit(module, datamodule=data_of(path))
+    passes = [{i for batch in module.seen[2 * e : 2 * e + 2] for i in batch} for e in range(3)]
+    assert len(module.seen) == 6
+    assert len(passes[0]) == 4
+    assert passes[0] == passes[1] == passes[2]
+
+
+def test_a_data_set_travels_to_a_spawned_worker_as_a_name(tmp_path):
+    write_cases(
+        tmp_path / "x.parquet",
+        [grey_case(i, source=Picture(flat(i).read() + bytes(1 << 20))) for i in range(4)],
+    )
+    data = data_of(str(tmp_path / "x.parquet"))
+    data.setup("fit")
+    dataset = data.train_dataloader().dataset
+    expected = dataset[2].batch
+    sent = pickle.dumps(dataset)
+    assert len(sent) < 1 << 18
+    assert torch.equal(pickle.loads(sent)[2].batch.sources[0], expected.sources[0])
 
 
 class Spread:
@@ -180,13 +210,24 @@ def test_two_processes_get_what_the_sampler_says_and_no_sampler_of_lightnings(pa
         alone.trainer = Spread(rank, 2)
         alone.setup("fit")
         expected.append(
-            [b.case_id for b in alone.train_dataloader()] + [["val", *b.case_id] for b in alone.val_dataloader()]
+            [b.case_id for b in alone.train_dataloader()]
+            + [["val", *b.case_id] for b in alone.val_dataloader()]
         )
     trainer = pl.Trainer(
-        **QUIET, max_epochs=1, devices=2, strategy="ddp_fork", callbacks=[Report(tmp_path)], enable_checkpointing=False
+        **QUIET,
+        max_epochs=1,
+        devices=2,
+        strategy="ddp_fork",
+        callbacks=[Report(tmp_path)],
+        enable_checkpointing=False,
     )
     trainer.fit(Diary(), datamodule=data)
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == expected
     trainer.predict(Diary(), datamodule=data, return_predictions=False)
-    predicted = [case for rank in (0, 1) for _, *cases in json.loads((tmp_path / f"{rank}.json").read_text()) for case in cases]
+    predicted = [
+        case
+        for rank in (0, 1)
+        for _, *cases in json.loads((tmp_path / f"{rank}.json").read_text())
+        for case in cases
+    ]
     assert sorted(predicted) == sorted(i for rank in expected for b in rank if b[0] == "val" for i in b[1:])

@@ -40,7 +40,9 @@ def test_pairs_come_with_their_case(tmp_path):
     assert sorted(seen) == list(range(8))
 
 
-def test_scored_candidates_give_their_best_against_their_worst_and_the_rest_is_accounted_for(tmp_path, caplog):
+def test_scored_candidates_give_their_best_against_their_worst_and_the_rest_is_accounted_for(
+    tmp_path, caplog
+):
     cases = [
         grey_case(0, **scored(2.0, 4.5, 1.0)),
         grey_case(1, **scored(3.0, 3.5)),

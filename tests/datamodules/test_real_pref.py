@@ -52,7 +52,9 @@ def log(caplog):
 
 def test_a_batch_has_one_shape_and_every_picture_its_words(tmp_path):
     shapes = [WIDE, TALL, SQUARE]
-    data = module(tmp_path, [grey_case(i, shapes[i % 3], requirement="r" * (i % 2) or None) for i in range(12)])
+    data = module(
+        tmp_path, [grey_case(i, shapes[i % 3], requirement="r" * (i % 2) or None) for i in range(12)]
+    )
     seen = []
     for batch in data.train_dataloader():
         (sources,) = batch.sources
@@ -83,7 +85,9 @@ def test_references_targets_and_their_absence_make_buckets(tmp_path):
             assert grey_of(batch, 1) == [100 + i for i in numbers(batch)]
         if first % 4 > 1:
             assert batch.target.shape == (2, 3, *batch.size)
-            assert (batch.target * 255).round().mean(dim=(1, 2, 3)).int().tolist() == [200 + i for i in numbers(batch)]
+            assert (batch.target * 255).round().mean(dim=(1, 2, 3)).int().tolist() == [
+                200 + i for i in numbers(batch)
+            ]
         else:
             assert batch.target is None
 
@@ -109,7 +113,10 @@ def test_faulty_records_are_named_and_cost_nothing_else(tmp_path, log):
         (folder / f"{i}.png").write_bytes(flat(i).read())
     (folder / "zero.png").touch()
     (folder / "text.png").write_text("not a picture")
-    rows = [{"file_name": f"{i}.png", "case_id": f"case-{i}", "task": "bokeh", "instruction": "Blur."} for i in range(8)]
+    rows = [
+        {"file_name": f"{i}.png", "case_id": f"case-{i}", "task": "bokeh", "instruction": "Blur."}
+        for i in range(8)
+    ]
     faulty = [
         rows[0] | {"case_id": "A", "task": "fly"},
         rows[0] | {"case_id": "B", "file_name": "gone.png"},
@@ -125,21 +132,33 @@ def test_faulty_records_are_named_and_cost_nothing_else(tmp_path, log):
     assert "8 of 14 records are used. 6 faulty" in log.text
     faults = data.train_set.faults
     assert list(faults) == [f"record {8 + i} ({n})" for i, n in enumerate([*"ABCDE", "case-0"])]
-    reasons = ["unknown task 'fly'", "missing image.*gone", "zero bytes", "no readable", "no instruction", "duplicate"]
+    reasons = [
+        "unknown task 'fly'",
+        "missing image.*gone",
+        "zero bytes",
+        "no readable",
+        "no instruction",
+        "duplicate",
+    ]
     for reason, words in zip(faults.values(), reasons, strict=True):
         assert re.search(words, reason)
 
 
 def test_too_many_faulty_records_stop_before_the_run(tmp_path):
     cases = [grey_case(i) for i in range(3)] + [grey_case(10 + i, source=Picture(b"x")) for i in range(2)]
-    with pytest.raises(ValueError, match=r"^--data\.data=.*2 faulty.*record 3 \(case-10\).*--data\.max_bad_share 0\.25"):
+    with pytest.raises(
+        ValueError, match=r"^--data\.data=.*2 faulty.*record 3 \(case-10\).*--data\.max_bad_share 0\.25"
+    ):
         module(tmp_path, cases, max_bad_share=0.25)
     with pytest.raises(ValueError, match=r"^--data\.data=.*0 of 2 records are used"):
         module(tmp_path / "all", cases[3:])
 
 
 def test_damage_found_on_the_way_is_replaced_from_the_bucket_and_named_once(tmp_path, log):
-    cases = [grey_case(i, WIDE) for i in range(6)] + [grey_case(9, WIDE, source=torn(WIDE)), grey_case(20, TALL)]
+    cases = [grey_case(i, WIDE) for i in range(6)] + [
+        grey_case(9, WIDE, source=torn(WIDE)),
+        grey_case(20, TALL),
+    ]
     data = module(tmp_path, cases, batch_size=1)
     loader = data.train_dataloader()
     for _ in range(2):
@@ -153,12 +172,17 @@ def test_damage_found_on_the_way_is_replaced_from_the_bucket_and_named_once(tmp_
 
 def test_a_bucket_with_nothing_readable_stops_with_its_records(tmp_path):
     data = module(tmp_path, [grey_case(1, source=torn())])
-    with pytest.raises(ValueError, match=r"no readable record is left in a bucket: record 0 \(case-1\): damaged"):
+    with pytest.raises(
+        ValueError, match=r"no readable record is left in a bucket: record 0 \(case-1\): damaged"
+    ):
         list(data.train_dataloader())
 
 
 def test_validation_leaves_damage_out_beforehand_and_sees_the_rest_once(tmp_path, log):
-    write_cases(tmp_path / "val.parquet", [*(grey_case(i, WIDE if i % 2 else TALL) for i in range(7)), grey_case(8, source=torn())])
+    write_cases(
+        tmp_path / "val.parquet",
+        [*(grey_case(i, WIDE if i % 2 else TALL) for i in range(7)), grey_case(8, source=torn())],
+    )
     data = module(tmp_path, [grey_case(30 + i) for i in range(4)], val_data=str(tmp_path / "val.parquet"))
     for loader in (data.val_dataloader(), data.test_dataloader()):
         assert sorted(ids(loader)) == sorted(ids(loader)) == [f"case-{i}" for i in range(7)]
@@ -171,7 +195,9 @@ def test_held_out_cases_are_not_trained_on(tmp_path):
     data = module(tmp_path, [grey_case(i) for i in range(24)], val_cases=8)
     held, train = ids(data.val_dataloader()), ids(data.train_dataloader())
     assert len(held) == 8
-    assert {task for batch in data.val_dataloader() for task in batch.task} == {c.task for c in map(grey_case, range(8))}
+    assert {task for batch in data.val_dataloader() for task in batch.task} == {
+        c.task for c in map(grey_case, range(8))
+    }
     assert sorted(held + train) == sorted(f"case-{i}" for i in range(24))
 
 
@@ -218,7 +244,10 @@ def test_balance_draws_rare_tasks_as_often_as_common_ones(tmp_path):
 
 
 def test_workers_change_nothing(tmp_path):
-    write_cases(tmp_path / "x.parquet", [grey_case(i, WIDE if i % 3 else TALL) for i in range(20)] + [grey_case(40, TALL, source=torn(TALL))])
+    write_cases(
+        tmp_path / "x.parquet",
+        [grey_case(i, WIDE if i % 3 else TALL) for i in range(20)] + [grey_case(40, TALL, source=torn(TALL))],
+    )
     seen = []
     for workers in (0, 2):
         data = RealPrefDataModule(str(tmp_path / "x.parquet"), **(SMALL | {"num_workers": workers}))
@@ -231,7 +260,10 @@ def test_workers_change_nothing(tmp_path):
 
 def test_reading_a_case_leaves_the_others_on_disk(tmp_path):
     """A record's pictures are slices of the memory map: building every case costs no memory of their size."""
-    write_cases(tmp_path / "x.parquet", [grey_case(i, source=Picture(flat(i).read() + bytes(1 << 20))) for i in range(8)])
+    write_cases(
+        tmp_path / "x.parquet",
+        [grey_case(i, source=Picture(flat(i).read() + bytes(1 << 20))) for i in range(8)],
+    )
     cases = read_cases(str(tmp_path / "x.parquet"))
     before = pa.total_allocated_bytes()
     kept = list(cases)

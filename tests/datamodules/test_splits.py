@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from datamodules.splits import candidate_scores, case_score, hold_out, kept_share, task_weights
 from tests.support.cases import grey_case, scored
 
-cases = st.lists(st.tuples(st.sampled_from(["bokeh", "relighting", "removal"]), st.integers(0, 30)), min_size=8, max_size=60)
+cases = st.lists(
+    st.tuples(st.sampled_from(["bokeh", "relighting", "removal"]), st.integers(0, 30)),
+    min_size=8,
+    max_size=60,
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -73,7 +73,9 @@ def write_photo_dataset(folder: Path, longest_side: int | None = None) -> PhotoD
     """
     photos = folder / "photos"
     photos.mkdir(parents=True)
-    rows = [row for name, wanted in _INSTRUCTIONS.items() for row in _photo(photos, name, wanted, longest_side)]
+    rows = [
+        row for name, wanted in _INSTRUCTIONS.items() for row in _photo(photos, name, wanted, longest_side)
+    ]
     (photos / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     parquet = folder / "photos.parquet"
     write_cases(parquet, _with_provenance(read_cases(str(photos))))
