@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hpedit.editors.guidance import norm_rescaled, true_cfg
 from hpedit.editors.pipeline import PipelineEditor, Precision, pil_rows
+from hpedit.editors.single_frame import skip_empty_frames
 from hpedit.editors.tokens import join_references, join_texts
 from hpedit.types import EditBatch, Guidance
 
@@ -66,6 +67,11 @@ class QwenEditor(PipelineEditor, ABC):
         super().__init__(model, dtype, revision, variant, local_files_only)
         self.negative_prompt = negative_prompt
         self.mrope = mrope
+
+    def load(self) -> None:
+        """Read the weights; the autoencoder then spends on a picture what a picture needs."""
+        super().load()
+        skip_empty_frames(self.pipeline.vae)
 
     @property
     def default_lora_targets(self) -> list[str]:

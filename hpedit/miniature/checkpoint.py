@@ -14,7 +14,7 @@ from hpedit.miniature.random_checkpoints import make_qwen_image_edit_plus
 
 TRANSFORMER = TransformerSize(layers=4, heads=5, head_dim=32)
 TEXT_ENCODER = VLMSize(hidden=128, layers=1, vision_hidden=32, vision_layers=1, vocab_size=1024)
-VAE = VAESize(base_dim=8, multipliers=(1, 3, 6, 6))
+VAE = VAESize(base_dim=16, multipliers=(1, 2, 3, 3))
 
 # Side in pixels of the picture that the text encoder sees: one token of it.
 CONDITION_SIDE = 28
@@ -58,9 +58,3 @@ def _keep_words_apart(pipeline: QwenImageEditPlusPipeline) -> None:
         embedding = pipeline.text_encoder.get_input_embeddings().weight
         embedding /= embedding.std()
 
-
-def write_half_precision(source: str | Path, folder: str | Path) -> Path:
-    """Copy a checkpoint with its weights in float16, for shipping; it still loads as float32."""
-    pipeline = QwenImageEditPlusPipeline.from_pretrained(source, torch_dtype=torch.float16)
-    pipeline.save_pretrained(folder)
-    return Path(folder)

@@ -150,5 +150,5 @@ def stylize(picture: Picture, style: str) -> Picture:
     if style == "poster":
         # Saturated and pressed towards black and white by a smooth step, so that edges stay codable.
         vivid = gray + 1.6 * (picture - gray)
-        return 1 / (1 + np.exp(-9 * (vivid - 0.5)))
+        return 1 / (1 + np.exp(-6 * (vivid - 0.5)))
     raise ValueError(f"style: expected one of {', '.join(STYLES)}, got {style!r}")
