@@ -66,8 +66,8 @@ class RunSummary(pl.Callback):
             return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         rounds = 0 if trainer.sanity_checking else trainer.current_epoch + 1
-        if trainer.sanity_checking and self.curve:
-            return  # resumed: the score to beat is that of the first start
+        if trainer.sanity_checking and trainer.num_sanity_val_batches != trainer.num_val_batches:
+            return  # a few cases only, which the later scores cannot be compared with
         self.curve.append({"round": rounds, **figures})
         scores = scores_by_case(trainer)
         self.scores_after = [scores.get((case, 0)) for case in self.edits]
