@@ -5,12 +5,14 @@ RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help quickstart test check fast install clean
+.PHONY: help quickstart test check fast install constraints resolve clean
 
 help:
 	@echo "make quickstart   post-train the miniature editor with Flow-GRPO (a few minutes on a laptop)"
 	@echo "make test         lint, types and the whole test suite"
 	@echo "make fast         the tests that take seconds"
+	@echo "make constraints  pin the newest versions that fit pyproject.toml (wants uv)"
+	@echo "make resolve      show that the vllm extra still resolves (wants uv)"
 	@echo "make clean        remove the environment (runs/ is yours and stays)"
 
 install: $(STAMP)
@@ -39,6 +41,15 @@ test: check
 
 fast: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -m 'not slow'
+
+PINS := --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links -q
+
+constraints:
+	{ head -1 constraints.txt; uv pip compile pyproject.toml --extra dev --universal $(PINS) | grep -v emscripten; } > .pins
+	mv .pins constraints.txt
+
+resolve:
+	uv pip compile pyproject.toml --extra vllm --extra dev $(PINS) | grep -E '^(vllm|torch|transformers|diffusers|lightning)=='
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -5,16 +5,16 @@ from hypothesis import strategies as st
 
 from hpedit.plan import busy_slots, cut, plan_round
 
-GOOD = dict(
-    prompts_per_round=8,
-    group_size=4,
-    window_size=3,
-    inner_epochs=2,
-    micro_batch_size=6,
-    batch_size=2,
-    world_size=2,
-    updates=2,
-)
+GOOD = {
+    "prompts_per_round": 8,
+    "group_size": 4,
+    "window_size": 3,
+    "inner_epochs": 2,
+    "micro_batch_size": 6,
+    "batch_size": 2,
+    "world_size": 2,
+    "updates": 2,
+}
 
 
 def test_a_round_is_cut_into_equal_parts():
@@ -62,7 +62,9 @@ def test_cut_depends_on_its_generator_only():
 
 
 @given(updates=st.integers(1, 6), per_update=st.integers(1, 8), data=st.data())
-def test_busy_slots_are_even_over_updates_and_last_within_each(updates: int, per_update: int, data: st.DataObject):
+def test_busy_slots_are_even_over_updates_and_last_within_each(
+    updates: int, per_update: int, data: st.DataObject
+):
     slots = updates * per_update
     busy = data.draw(st.integers(0, slots))
     plan = busy_slots(busy, slots, updates)

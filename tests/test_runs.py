@@ -7,7 +7,9 @@ from hpedit.runs import CONFIGS, RunFolder, find_configs, newest_checkpoint, res
 
 
 def test_a_bare_config_name_is_found_among_the_shipped_ones_and_names_the_run():
-    args = find_configs(["fit", "--config", "quickstart.yaml", "--config=debug.yaml", "--trainer.max_epochs", "3"])
+    args = find_configs(
+        ["fit", "--config", "quickstart.yaml", "--config=debug.yaml", "--trainer.max_epochs", "3"]
+    )
     assert args == [
         "fit",
         "--config",
