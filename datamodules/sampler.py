@@ -75,9 +75,9 @@ class BucketBatchSampler(Sampler[list[int]]):
             return int(np.ceil(cases / per_step))
         return -(-sum(-(-len(m) // self.batch_size) for m in self._members) // self.world)
 
-    def seek(self, batch: int) -> None:
-        """Let the next iteration begin at this rank's batch number ``batch``, counted from the start of the run."""
-        self.position = batch
+    def seek(self, position: int) -> None:
+        """Let the next iteration begin at this rank's batch number ``position``, counted from the start of the run."""
+        self.position = position
 
     def __iter__(self) -> Iterator[list[int]]:
         if self.endless:
