@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
+_SHARDED = ("state_dict", "optimizer_states")
 _FOLDER = "sharded_checkpoint"  # where a sharded checkpoint's tensors are still to be read from
 _METADATA = "meta.pt"  # Lightning's name of the file that holds all that is not sharded
 
@@ -80,6 +81,23 @@ class ShardedStrategy(ModelParallelStrategy):
         assert self.model is not None
         return get_optimizer_state_dict(self.model, _plain(optimizer), options=self.options)
 
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a file, or a folder with a file of each process; a folder has its name only when it is whole."""
+        if not self._save_distributed_checkpoint:
+            super().save_checkpoint(checkpoint, filepath, storage_options)
+            return
+        path = Path(self.broadcast(filepath))
+        partial = path.with_name(f".{path.name}.partial")
+        dcp.save({name: checkpoint.pop(name, []) for name in _SHARDED}, checkpoint_id=partial)
+        if self.is_global_zero:
+            torch.save(checkpoint, partial / _METADATA)
+            if path.exists():
+                self.remove_checkpoint(path)
+            partial.rename(path)
+        self.barrier()
+
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
     ) -> dict[str, Any]:
@@ -104,14 +122,16 @@ class ShardedStrategy(ModelParallelStrategy):
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Put the checkpoint's optimizer states into the shards."""
         assert self.model is not None
-        for i, optimizer in enumerate(self.optimizers):
-            state = get_optimizer_state_dict(self.model, _plain(optimizer), options=_SHARDS)
-            if _FOLDER in checkpoint:
-                dcp.load({f"optimizer_{i}": state}, checkpoint_id=checkpoint[_FOLDER])
-            else:
-                state = _renamed(checkpoint["optimizer_states"][i], like=state)
-            options = StateDictOptions(full_state_dict=_FOLDER not in checkpoint)
-            set_optimizer_state_dict(self.model, _plain(optimizer), state, options=options)
+        optimizers = [_plain(o) for o in self.optimizers]
+        states = [get_optimizer_state_dict(self.model, o, options=_SHARDS) for o in optimizers]
+        if _FOLDER in checkpoint:
+            dcp.load({"optimizer_states": states}, checkpoint_id=checkpoint[_FOLDER])
+        else:
+            whole = checkpoint["optimizer_states"]
+            states = [_renamed(a, like=b) for a, b in zip(whole, states, strict=True)]
+        options = StateDictOptions(full_state_dict=_FOLDER not in checkpoint)
+        for optimizer, state in zip(optimizers, states, strict=True):
+            set_optimizer_state_dict(self.model, optimizer, state, options=options)
 
 
 _SHARDS = StateDictOptions(ignore_frozen_params=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from hpedit.editors.qwen_image_edit_plus import QwenImageEditPlusEditor
 from hpedit.lora import LoRA
 from hpedit.modules.grpo import FlowGRPOModule, GRPOLoss
 from hpedit.rollout import RolloutCallback, RolloutSettings
 from hpedit.sampling import EvalSettings
-from hpedit.types import EditBatch, EditedBatch, PreferenceBatch, Rollout
+from hpedit.types import EditBatch, EditedBatch, Idle, PreferenceBatch, Rollout, Transition
 from hpedit.window import SDEWindow
 
 SIDE = 64
@@ -90,8 +92,13 @@ class Cases(pl.LightningDataModule):
         stream = EndlessCases(self.batch_size, rank, world, self.num_cases)
         return self.trainer.lightning_module.rollout_loader(stream)  # type: ignore[operator]
 
-    def val_dataloader(self) -> list[EditBatch]:
-        return [cases(500, 2)]
+    def val_dataloader(self) -> DataLoader[EditBatch]:
+        return batches([cases(500, 2)])
+
+
+def batches(ready: list[Any]) -> DataLoader[Any]:
+    """A loader of batches that are there already."""
+    return DataLoader(ready, batch_size=None)  # type: ignore[arg-type]
 
 
 class PictureReward(RolloutCallback):
@@ -101,6 +108,7 @@ class PictureReward(RolloutCallback):
         self.flat, self.missing = flat, missing
         self.pictures: list[Tensor] = []
         self.rollouts: list[Rollout] = []
+        self.after: Callable[[], None] = lambda: None  # called between rollout and training
 
     def on_rollout_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
         self.pictures = []
@@ -121,12 +129,43 @@ class PictureReward(RolloutCallback):
             if case in self.missing:
                 rollout.score[n] = rollout.reward[n] = torch.nan
         self.rollouts.append(rollout)
+        self.after()
+
+
+class Recorder(pl.Callback):
+    """Keeps what is trained on, by round."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[int, list[Transition | Idle]] = defaultdict(list)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.rounds[trainer.current_epoch].append(batch)
+
+    def transitions(self, round: int = 0) -> list[Transition]:
+        return [batch for batch in self.rounds[round] if isinstance(batch, Transition)]
+
+    def times(self, round: int) -> list[float]:
+        """Return the distinct times of the round's steps."""
+        return sorted({t for batch in self.transitions(round) for t in batch.t.tolist()})
 
 
 def sgd(params: Any) -> torch.optim.SGD:
     """Unlike Adam's, its steps are proportional to the gradient: a wrong scale shows."""
     return torch.optim.SGD(params, lr=30.0, momentum=0.9)
 
+
+def sgd_full(params: Any) -> torch.optim.SGD:
+    """The same for all weights, whose gradients are larger than an adapter's."""
+    return torch.optim.SGD(params, lr=3.0, momentum=0.9)
+
+
+def adam(params: Any) -> torch.optim.AdamW:
+    return torch.optim.AdamW(params, lr=1e-3, weight_decay=0.0)
+
+
+LORA = LoRA(rank=4, alpha=8)
 
 ROLLOUT = RolloutSettings(
     group_size=4, prompts_per_round=4, num_steps=4, window=SDEWindow(size=2), chunk_size=8
@@ -136,7 +175,7 @@ ROLLOUT = RolloutSettings(
 def grpo(folder: str, *, dtype: Any = "float32", **settings: Any) -> FlowGRPOModule:
     """A small FlowGRPOModule; ``settings`` are its own arguments."""
     defaults: dict[str, Any] = {
-        "lora": LoRA(rank=4, alpha=8),
+        "lora": LORA,
         "rollout": ROLLOUT,
         "loss": GRPOLoss(clip_low=0.2, clip_high=0.2),
         "updates_per_pass": 1,
@@ -162,12 +201,18 @@ def trainer(rounds: int, callbacks: list[pl.Callback], **settings: Any) -> pl.Tr
 
 
 def fit(
-    module: FlowGRPOModule, reward: PictureReward, rounds: int = 2, batch_size: int = 2, **settings: Any
+    module: FlowGRPOModule,
+    reward: PictureReward,
+    rounds: int = 2,
+    batch_size: int = 2,
+    callbacks: Sequence[pl.Callback] = (),
+    ckpt_path: Any = None,
+    **settings: Any,
 ) -> pl.Trainer:
     """Run ``rounds`` rounds from torch's seed 0; ``settings`` are the Trainer's."""
     torch.manual_seed(0)
-    run = trainer(rounds, [reward, *settings.pop("callbacks", [])], **settings)
-    run.fit(module, datamodule=Cases(batch_size), ckpt_path=settings.pop("ckpt_path", None))
+    run = trainer(rounds, [reward, *callbacks], **settings)
+    run.fit(module, datamodule=Cases(batch_size), ckpt_path=ckpt_path, weights_only=True)
     return run
 
 
@@ -177,27 +222,29 @@ def trained(module: pl.LightningModule) -> dict[str, Tensor]:
     return {name: getattr(p, "full_tensor", lambda p=p: p)().clone() for name, p in weights.items()}
 
 
+def perturb(module: Any) -> None:
+    """Change one trained weight a little."""
+    with torch.no_grad():
+        next(p for name, p in module.named_parameters() if "lora_B" in name).add_(0.01)
+
+
 @dataclass
 class Forwards:
-    """Forward passes of a transformer, and rows in them."""
+    """Rows that a transformer was run on, by round: with gradient, and without."""
 
-    with_gradient: int = 0
-    without: int = 0
-    rows_with_gradient: int = 0
+    training: Counter[int]
+    sampling: Counter[int]
 
 
 @contextmanager
 def counted_forwards(module: Any) -> Iterator[Forwards]:
-    """Count the forwards of ``module``'s transformer inside the block; its weights are read if need be."""
+    """Count the rows that go through ``module``'s transformer inside the block; its weights are read if need be."""
     module.editor.load()
-    count = Forwards()
+    count = Forwards(Counter(), Counter())
 
     def note(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        if torch.is_grad_enabled():
-            count.with_gradient += 1
-            count.rows_with_gradient += kwargs["hidden_states"].shape[0]
-        else:
-            count.without += 1
+        counter = count.training if torch.is_grad_enabled() else count.sampling
+        counter[module.current_epoch] += kwargs["hidden_states"].shape[0]
 
     handle = module.editor.transformer.register_forward_pre_hook(note, with_kwargs=True)
     try:
