@@ -75,6 +75,8 @@ class PreferencePairDataModule(pl.LightningDataModule):
         self.max_bad_share = max_bad_share
         self.frame = Frame(buckets, resolution, source_resolution or resolution, size_multiple)
         self.train_set: Selection[PreferenceBatch] | None = None
+        self.train_batches: TrainLoader[PreferenceBatch] | None = None
+        self.restored: dict[str, int] = {}
         self.val_set: Selection[PreferenceBatch] | None = None
 
     def setup(self, stage: str) -> None:
@@ -91,7 +93,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader[PreferenceBatch]:
         assert self.train_set is not None
-        return train_loader(
+        self.train_batches = train_loader(
             self.train_set,
             self.batch_size,
             self.seed,
@@ -101,6 +103,16 @@ class PreferencePairDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             trainer=self.trainer,
         )
+        if self.restored:
+            self.train_batches.load_state_dict(self.restored)
+        return self.train_batches
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where training is in its data. Lightning restores a loader's own state inside an epoch only."""
+        return {} if self.train_batches is None else self.train_batches.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.restored = state_dict
 
     def val_dataloader(self) -> EvalLoader[PreferenceBatch] | list:
         if self.val_set is None:

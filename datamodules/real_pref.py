@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.bucketing import ASPECTS, Frame
 from datamodules.dataset import join_cases, read_case
-from datamodules.loader import EvalLoader
+from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Entry, describe_case
 from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
 from datamodules.splits import ScoreRule, case_score, kept_share, task_weights
@@ -80,6 +80,8 @@ class RealPrefDataModule(pl.LightningDataModule):
         self.score_rule: ScoreRule = score_rule
         self.frame = Frame(buckets, resolution, source_resolution or resolution, size_multiple)
         self.train_set: Selection[EditBatch] | None = None
+        self.train_batches: TrainLoader[EditBatch] | None = None
+        self.restored: dict[str, int] = {}
         self.val_set: Selection[EditBatch] | None = None
         self.predict_set: Selection[EditBatch] | None = None
 
@@ -101,7 +103,7 @@ class RealPrefDataModule(pl.LightningDataModule):
         assert self.train_set is not None
         module = self.trainer.lightning_module if self.trainer is not None else None
         wrap = getattr(module, "rollout_loader", None)
-        loader = train_loader(
+        self.train_batches = loader = train_loader(
             self.train_set,
             self.batch_size,
             self.seed,
@@ -111,7 +113,16 @@ class RealPrefDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             trainer=self.trainer,
         )
+        if self.restored:
+            loader.load_state_dict(self.restored)
         return wrap(loader) if wrap else loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where training is in its data. Lightning restores a loader's own state inside an epoch only."""
+        return {} if self.train_batches is None else self.train_batches.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.restored = state_dict
 
     def val_dataloader(self) -> EvalLoader[EditBatch] | list:
         return self._eval(self.val_set)

@@ -74,9 +74,10 @@ def write_whole(checkpoint: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+    except RuntimeError as error:
         raise _disk_fault(error) or error from None
+    finally:
+        partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 

@@ -64,6 +64,9 @@ class RunCLI(LightningCLI):
         path = self._get(self.config_init, "ckpt_path")
         if path is not None and isinstance(self.model, EditorModule):
             verify_file(str(path), describe(self.model.editor, self.model.lora))
+        if path is not None and self.subcommand == "fit":
+            # The score to beat was taken before the first round, not before this one.
+            kwargs["num_sanity_val_steps"] = 0
         run = self._get(self.config_init, "run")
         trainer = super().instantiate_trainer(logger=run.logger(), **kwargs)
         trainer.strategy.checkpoint_io = DurableCheckpointIO()
