@@ -3,70 +3,18 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hpedit.sampling import EvalSettings, edit_cases, sample_trajectory
 from hpedit.types import EditBatch, Guidance
+from tests.support.goal_editor import Goal, GoalEditor, grey_batch
 
 SIGMAS = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0])
-SHAPE = (3, 2)
-
-
-@dataclass
-class Goal:
-    """Conditioning of the editor below: the latents (N, L, C) that it paints."""
-
-    x_0: Tensor
-
-    def to(self, device: Any) -> Goal:
-        return self
-
-
-@dataclass
-class GoalEditor:
-    """Paints a case's goal exactly: v = (x_t - x_0) / t, so that every path ends there."""
-
-    asked: list[tuple[float, Guidance]] = field(default_factory=list)
-    negatives: list[bool] = field(default_factory=list)
-    transformer: nn.Module = field(default_factory=nn.Identity)
-    size_multiple: int = 1
-    default_lora_targets: list[str] = field(default_factory=list)
-
-    def load(self) -> None: ...
-
-    def using(self, transformer: nn.Module) -> Any:
-        return nullcontext()
-
-    def place(self, device: Any, encoders: bool = True, decoder: bool = True) -> None: ...
-
-    def latent_shape(self, size: tuple[int, int]) -> tuple[int, int]:
-        return SHAPE
-
-    def sigmas(self, num_steps: int, size: tuple[int, int]) -> Tensor:
-        return torch.linspace(1, 0, num_steps + 1)
-
-    def encode(self, batch: EditBatch, negative: bool) -> list[Goal]:
-        self.negatives.append(negative)
-        return [Goal(source.mean().expand(SHAPE)) for source in batch.sources[0]]
-
-    def collate(self, conditions: Any) -> Goal:
-        return Goal(torch.stack([c.x_0 for c in conditions]))
-
-    def encode_target(self, images: Tensor) -> Tensor:
-        return images.flatten(2)
-
-    def velocity(self, x_t: Tensor, t: Tensor, cond: Goal, guidance: Guidance) -> Tensor:
-        self.asked.append((float(t[0]), guidance))
-        return (x_t - cond.x_0) / t[:, None, None]
-
-    def decode(self, x_0: Tensor, size: tuple[int, int]) -> Tensor:
-        return x_0.mean((1, 2)).view(-1, 1, 1, 1).expand(-1, 3, *size)
+SHAPE = (3, 2)  # of GoalEditor's latents at 4 x 4 pixels
 
 
 def noise(n: int, seed: int = 0) -> Tensor:
@@ -85,17 +33,6 @@ def walk(window: range = range(0), noise_level: float = 0.7, n: int = 2) -> Any:
         noise_level=noise_level,
         window=window,
         step_noise=steps,
-    )
-
-
-def batch_of(*greys: float) -> EditBatch:
-    return EditBatch(
-        case_id=[f"grey{grey}" for grey in greys],
-        task=["bokeh"] * len(greys),
-        instruction=[""] * len(greys),
-        requirement=[""] * len(greys),
-        sources=[torch.tensor(greys).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)],
-        size=(4, 4),
     )
 
 
@@ -142,29 +79,29 @@ def test_a_row_of_a_step_owns_its_memory():
 
 
 def test_an_evaluation_ends_at_the_goal_of_every_case():
-    edits = edit_cases(GoalEditor(), batch_of(0.2, 0.6), EvalSettings(num_steps=3), torch.device("cpu"))
+    edits = edit_cases(GoalEditor(), grey_batch(0.2, 0.6), EvalSettings(num_steps=3), torch.device("cpu"))
     assert edits.case_row == [0, 1]
     assert torch.allclose(edits.images[:, 0, 0, 0], torch.tensor([0.2, 0.6]), atol=1e-6)
 
 
 def test_several_samples_of_a_case_follow_each_other_and_start_apart():
-    starts = _starts(batch_of(0.2, 0.6), EvalSettings(num_steps=1, samples_per_case=2))
+    starts = _starts(grey_batch(0.2, 0.6), EvalSettings(num_steps=1, samples_per_case=2))
     assert len(starts) == 4
     assert not any(torch.equal(starts[i], starts[j]) for i in range(4) for j in range(i))
 
 
 def test_a_case_starts_from_its_own_noise_whatever_the_batch():
     settings = EvalSettings(num_steps=1)
-    together = _starts(batch_of(0.2, 0.6), settings)
-    alone = _starts(batch_of(0.6), settings)
+    together = _starts(grey_batch(0.2, 0.6), settings)
+    alone = _starts(grey_batch(0.6), settings)
     assert torch.equal(together[1], alone[0])
-    assert not torch.equal(alone[0], _starts(batch_of(0.6), EvalSettings(num_steps=1, seed=1))[0])
+    assert not torch.equal(alone[0], _starts(grey_batch(0.6), EvalSettings(num_steps=1, seed=1))[0])
 
 
 @pytest.mark.parametrize("true_cfg", [1.0, 4.0])
 def test_the_negative_prompt_is_encoded_only_where_guidance_needs_it(true_cfg: float):
     editor = GoalEditor()
-    edit_cases(editor, batch_of(0.5), EvalSettings(num_steps=1, true_cfg=true_cfg), torch.device("cpu"))
+    edit_cases(editor, grey_batch(0.5), EvalSettings(num_steps=1, true_cfg=true_cfg), torch.device("cpu"))
     assert editor.negatives == [true_cfg > 1]
 
 

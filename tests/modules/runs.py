@@ -46,7 +46,7 @@ def rollout_run(
     """
     if module is None:
         module = support.grpo(checkpoint, loss=LOSS, optimizer=support.sgd)
-    reward = support.PictureReward(FLAT, MISSING)
+    reward, recorder = support.PictureReward(FLAT, MISSING), support.Recorder()
     keep = ModelCheckpoint(out / name, "round{epoch}", auto_insert_metric_name=False, save_top_k=-1)
     settings: dict[str, Any] = {"limit_val_batches": 1, "logger": CSVLogger(out, name)} if validate else {}
     with support.counted_forwards(module) as forwards:
@@ -57,7 +57,7 @@ def rollout_run(
             strategy=strategy,
             devices=world()[1],
             ckpt_path=ckpt_path,
-            callbacks=[keep],
+            callbacks=[keep, recorder],
             enable_checkpointing=True,
             gradient_clip_val=1e-3,
             **settings,
@@ -66,6 +66,7 @@ def rollout_run(
         "training": forwards.training,
         "sampling": forwards.sampling,
         "updates": run.global_step,
+        "times": {round: recorder.times(round) for round in recorder.rounds},
         "rewards": [r.reward.nan_to_num(-1).tolist() for r in reward.rollouts],
         "metrics": {k: float(v) for k, v in run.logged_metrics.items()},
     }
@@ -86,7 +87,7 @@ def sharded_module(checkpoint: str, gradient_checkpointing: bool = False) -> Flo
         checkpoint,
         dtype="bfloat16",
         loss=LOSS,
-        optimizer=support.adam,
+        optimizer=support.smooth_adam,
         gradient_checkpointing=gradient_checkpointing,
     )
 

@@ -161,8 +161,13 @@ def sgd_full(params: Any) -> torch.optim.SGD:
     return torch.optim.SGD(params, lr=3.0, momentum=0.9)
 
 
+def smooth_adam(params: Any) -> torch.optim.AdamW:
+    """Counters and moments as Adam has them, but an epsilon so large that steps are proportional to the gradient."""
+    return torch.optim.AdamW(params, lr=0.3, eps=1e-2, weight_decay=0.0)
+
+
 def adam(params: Any) -> torch.optim.AdamW:
-    return torch.optim.AdamW(params, lr=1e-3, weight_decay=0.0)
+    return torch.optim.AdamW(params, lr=3e-3, weight_decay=0.0)
 
 
 LORA = LoRA(rank=4, alpha=8)
@@ -223,9 +228,11 @@ def trained(module: pl.LightningModule) -> dict[str, Tensor]:
 
 
 def perturb(module: Any) -> None:
-    """Change one trained weight a little."""
+    """Change the trained weights a little."""
     with torch.no_grad():
-        next(p for name, p in module.named_parameters() if "lora_B" in name).add_(0.01)
+        for name, p in module.named_parameters():
+            if "lora_B" in name:
+                p.add_(0.03)
 
 
 @dataclass
