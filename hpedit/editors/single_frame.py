@@ -15,8 +15,9 @@ class SingleFrameConv3d(QwenImageCausalConv3d):
     def forward(self, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
         if x.shape[2] != 1 or cache_x is not None:
             return super().forward(x, cache_x)
-        stride, padding = cast(tuple[int, ...], self.stride)[1:], (self._padding[2], self._padding[0])
-        return F.conv2d(x[:, :, 0], self.weight[:, :, -1], self.bias, stride, padding)[:, :, None]
+        stride = cast(tuple[int, int, int], self.stride)[1:]
+        width, _, height = cast(tuple[int, ...], self._padding)[:3]
+        return F.conv2d(x[:, :, 0], self.weight[:, :, -1], self.bias, stride, (height, width))[:, :, None]
 
 
 def skip_empty_frames(module: nn.Module) -> None:

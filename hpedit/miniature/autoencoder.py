@@ -153,15 +153,19 @@ def train_autoencoder(
 @torch.no_grad()
 def set_latent_statistics(vae: AutoencoderKLQwenImage, pictures: Tensor) -> None:
     """Write the mean and standard deviation of each latent channel over ``pictures`` into the config."""
-    latents = torch.cat(
-        [vae.encode(2 * part[:, :, None] - 1).latent_dist.mode() for part in pictures.split(100)]
-    )
+    latents = torch.cat([encode(vae, part) for part in pictures.split(100)])
     std, mean = torch.std_mean(latents, dim=(0, 2, 3, 4))
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
 
 
 @torch.no_grad()
+def encode(vae: AutoencoderKLQwenImage, pictures: Tensor) -> Tensor:
+    """Encode pictures (N, 3, H, W) in [0, 1] into latents (N, C, 1, H / 8, W / 8), without sampling."""
+    return vae.encode(2 * pictures[:, :, None] - 1, return_dict=False)[0].mode()
+
+
+@torch.no_grad()
 def round_trip(vae: AutoencoderKLQwenImage, pictures: Tensor) -> Tensor:
-    """Encode and decode pictures (N, 3, H, W) in [0, 1], without sampling."""
-    latents = vae.encode(2 * pictures[:, :, None] - 1).latent_dist.mode()
-    return (vae.decode(latents).sample[:, :, 0] / 2 + 0.5).clamp(0, 1)
+    """Encode and decode pictures (N, 3, H, W) in [0, 1]."""
+    decoded = vae.decode(encode(vae, pictures), return_dict=False)[0]
+    return (decoded[:, :, 0] / 2 + 0.5).clamp(0, 1)

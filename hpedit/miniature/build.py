@@ -46,7 +46,7 @@ def data(folder: str, train: int = 2048, held_out: int = 128) -> None:
 def build(
     folder: str | None = None,
     work: str = "runs/miniature_build",
-    examples: int = 24_000,
+    examples: int = 16_000,
     autoencoder_steps: int = 4000,
     compile: bool = True,
     seed: int = 0,
@@ -105,5 +105,7 @@ def export(untrained: Path, trained: Path, folder: Path) -> None:
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
     """Return the transformer's averaged weights from a checkpoint made with TrainedWeightsEMA."""
     callbacks = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
-    average = next(state["average"] for name, state in callbacks.items() if name.startswith("TrainedWeightsEMA"))
+    average = next(
+        state["average"] for name, state in callbacks.items() if name.startswith("TrainedWeightsEMA")
+    )
     return {name.removeprefix(_TRANSFORMER): weight for name, weight in average.items()}

@@ -1,4 +1,4 @@
-"""The miniature editor: a Qwen-Image-Edit-Plus of the real classes, a few million parameters, shipped with the package."""
+"""The miniature editor: a small Qwen-Image-Edit-Plus of the real classes, shipped with the package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def new_autoencoder(seed: int = 0) -> AutoencoderKLQwenImage:
 def write_untrained(folder: str | Path, vae: AutoencoderKLQwenImage, seed: int = 0) -> Path:
     """Write an editor with a trained autoencoder and an untrained transformer, ready for supervised fine-tuning."""
     with tempfile.TemporaryDirectory() as random:
-        make_qwen_image_edit_plus(random, TRANSFORMER, TEXT_ENCODER, VAE, corpus=vocabulary_texts(), seed=seed)
+        make_qwen_image_edit_plus(
+            random, TRANSFORMER, TEXT_ENCODER, VAE, corpus=vocabulary_texts(), seed=seed
+        )
         pipeline = QwenImageEditPlusPipeline.from_pretrained(random)
     pipeline.register_modules(vae=vae, scheduler=_scheduler())
     _keep_words_apart(pipeline)
@@ -57,4 +59,3 @@ def _keep_words_apart(pipeline: QwenImageEditPlusPipeline) -> None:
     with torch.no_grad():
         embedding = pipeline.text_encoder.get_input_embeddings().weight
         embedding /= embedding.std()
-

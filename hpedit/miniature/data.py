@@ -19,7 +19,7 @@ from hpedit.records import write_cases
 
 # The first example of the post-training cases: the base model is trained on those before.
 POST_TRAINING = 100_000_000
-PREFERRED = 0.5
+PREFERRED = 0.55
 
 
 def write_data(folder: str | Path, train: int = 2048, held_out: int = 128) -> list[Path]:

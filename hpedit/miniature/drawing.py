@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 SIZE = 64
 
-Picture = NDArray[np.float32]
-Mask = NDArray[np.float32]  # (64, 64) in [0, 1]
+Picture = NDArray[np.floating]  # (3, 64, 64) float32 in [0, 1]
+Mask = NDArray[np.floating]  # (64, 64) float32 in [0, 1]
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross", "ring")
 TEXTURES: tuple[str, ...] = ("plain", "stripes", "bars", "diagonals", "checks", "dots")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,9 +63,7 @@ def _remove(rng: Rng) -> Edit:
     scene = random_scene(rng, min_items=2)
     item, another = scene.items[:2]
     words = {"item": item.name}
-    return Edit(
-        "object_removal", View(scene), View(scene.without(item)), View(scene.without(another)), words
-    )
+    return Edit("object_removal", View(scene), View(scene.without(item)), View(scene.without(another)), words)
 
 
 def _swap(rng: Rng) -> Edit:
@@ -137,10 +135,10 @@ def _with(scene: Scene, item: Item) -> Scene:
     return replace(scene, items=(*scene.items, item))
 
 
-def _other(rng: Rng, names: tuple[str, ...] | dict[str, object], *taken: str) -> str:
+def _other(rng: Rng, names: Iterable[str], *taken: str) -> str:
     return str(rng.choice([n for n in names if n not in taken]))
 
 
-def _two(rng: Rng, names: list[str] | tuple[str, ...] | dict[str, object]) -> tuple[str, str]:
+def _two(rng: Rng, names: Iterable[str]) -> tuple[str, str]:
     first, second = rng.choice(list(names), 2, replace=False)
     return str(first), str(second)

@@ -62,8 +62,8 @@ STYLE_PHRASES: dict[str, tuple[str, ...]] = {
     "gray": ("a black and white photo", "a grayscale picture"),
     "sepia": ("a sepia photo", "an old brown photo"),
     "negative": ("a photo negative", "an inverted picture"),
-    "pixel": ("pixel art", "coarse mosaic tiles"),
-    "poster": ("a bold poster", "vivid poster art"),
+    "blueprint": ("a blueprint", "a blue technical drawing"),
+    "faded": ("a faded print", "a pale washed out photo"),
 }
 
 PATTERN_PHRASES: dict[str, str] = {

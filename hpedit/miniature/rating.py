@@ -12,8 +12,8 @@ Pictures = NDArray[np.generic]  # (..., 3, H, W), uint8 or float in [0, 1]
 TOLERANCE = 0.05  # a channel may be this far off before anyone sees it; covers the tiny autoencoder's error
 TOUCHED = 0.06  # a pixel counts as changed when the edit moves a channel by more than about this
 MISS_SHARE = 0.06  # share of the change that may be missing at full marks
-DAMAGE = 0.20  # root mean square of the visible error at which the rest of the picture is spoilt
-SPOILT = 0.55  # share of the score that a spoilt rest costs
+DAMAGE = 0.16  # root mean square of the visible error at which the rest of the picture is spoilt
+SPOILT = 0.60  # share of the score that a spoilt rest costs
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def rate(source: Pictures, edit: Pictures, target: Pictures) -> Rating:
     return Rating(1 - _rise(missed, MISS_SHARE, 1.0), _rise(damage, 0.0, DAMAGE))
 
 
-def _as_float(pictures: Pictures) -> NDArray[np.float32]:
+def _as_float(pictures: Pictures) -> NDArray[np.floating]:
     if pictures.dtype == np.uint8:
         return pictures.astype(np.float32) / 255
     return pictures.astype(np.float32)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpedit.miniature.drawing import SHAPES, SIZE, TEXTURES, Picture, blur, paint, ramp, shape_mask, texture_wave
+from hpedit.miniature.drawing import (
+    SHAPES,
+    TEXTURES,
+    Picture,
+    blur,
+    paint,
+    ramp,
+    shape_mask,
+    texture_wave,
+)
 
 RGB = tuple[float, float, float]
 
@@ -38,12 +47,11 @@ PLACES: dict[str, tuple[int, int]] = {
 }
 SIDES: tuple[str, ...] = ("left", "right", "top", "bottom")
 LIGHTS: dict[str, RGB] = {"white": (1.0, 1.0, 1.0), "warm": (1.0, 0.80, 0.52), "cold": (0.56, 0.78, 1.0)}
-STYLES: tuple[str, ...] = ("gray", "sepia", "negative", "pixel", "poster")
+STYLES: tuple[str, ...] = ("gray", "sepia", "negative", "blueprint", "faded")
 
 CONTRAST = 0.17  # half the brightness range of a texture
 RADIUS = 10.5  # of a shape, in pixels
 FOCUS_BLUR = 4.5  # sigma of what is out of focus, in pixels
-PIXEL = 8  # side of a block in the pixel style; divides SIZE
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def render(view: View) -> Picture:
 
 def _backdrop_picture(backdrop: Backdrop) -> Picture:
     wave = texture_wave(backdrop.texture)
-    return np.array(BACKDROPS[backdrop.colour], np.float32)[:, None, None] + CONTRAST * wave
+    return _colour(*BACKDROPS[backdrop.colour]) + CONTRAST * wave
 
 
 def _paint_item(picture: Picture, item: Item) -> Picture:
@@ -130,25 +138,25 @@ def _paint_item(picture: Picture, item: Item) -> Picture:
 
 def relight(picture: Picture, side: str, light: str) -> Picture:
     """Return the picture lit from one side: full (tinted) light there, a third of it at the far side."""
-    gain = (0.3 + 0.9 * ramp(side)) * np.array(LIGHTS[light], np.float32)[:, None, None]
+    gain = (0.3 + 0.9 * ramp(side)) * _colour(*LIGHTS[light])
     return np.clip(picture * gain, 0, 1)
 
 
 def stylize(picture: Picture, style: str) -> Picture:
-    """Return the picture as gray, sepia, negative, pixel art or poster."""
+    """Return the picture as gray, sepia, negative, blueprint or faded."""
     gray = np.tensordot(np.array([0.3, 0.59, 0.11], np.float32), picture, 1)[None]
     if style == "gray":
         return np.repeat(gray, 3, axis=0)
     if style == "sepia":
-        return gray * np.array([1.0, 0.80, 0.55], np.float32)[:, None, None]
+        return gray * _colour(1.0, 0.80, 0.55)
     if style == "negative":
         return 1 - picture
-    if style == "pixel":
-        side = SIZE // PIXEL
-        blocks = picture.reshape(3, side, PIXEL, side, PIXEL).mean(axis=(2, 4))
-        return blocks.repeat(PIXEL, axis=1).repeat(PIXEL, axis=2)
-    if style == "poster":
-        # Saturated and pressed towards black and white by a smooth step, so that edges stay codable.
-        vivid = gray + 1.6 * (picture - gray)
-        return 1 / (1 + np.exp(-6 * (vivid - 0.5)))
+    if style == "blueprint":
+        return gray * _colour(0.75, 0.70, 0.45) + _colour(0.05, 0.20, 0.50)
+    if style == "faded":
+        return 0.55 + 0.4 * (picture - 0.5)
     raise ValueError(f"style: expected one of {', '.join(STYLES)}, got {style!r}")
+
+
+def _colour(red: float, green: float, blue: float) -> Picture:
+    return np.array([red, green, blue], np.float32)[:, None, None]
