@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from PIL import Image
 
 from callbacks.image_grid import Panel, draw_grid, labelled, scores_by_case
@@ -62,7 +63,11 @@ class RunSummary(pl.Callback):
                 self.edits.setdefault(case, (edits.cases.instruction[row], source, to_pil(edits.images[i])))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn != "fit" or not trainer.is_global_zero:
+        if trainer.state.fn != "fit":
+            return
+        mine = torch.tensor(float(self.num_cases), device=pl_module.device)
+        self.num_cases = int(trainer.strategy.reduce(mine, reduce_op="sum"))
+        if not trainer.is_global_zero:
             return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         rounds = 0 if trainer.sanity_checking else trainer.current_epoch + 1
@@ -122,9 +127,15 @@ class RunSummary(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         seconds = self.seconds + time.perf_counter() - self.started
-        return {"curve": self.curve, "seconds": seconds, "scores_before": self.scores_before}
+        return {
+            "curve": self.curve,
+            "seconds": seconds,
+            "num_cases": self.num_cases,
+            "scores_before": self.scores_before,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.curve = state_dict["curve"]
         self.seconds = state_dict["seconds"]
+        self.num_cases = state_dict["num_cases"]
         self.scores_before = state_dict["scores_before"]

@@ -142,24 +142,25 @@ class Outcome:
     output: str
 
 
-def start(args: list[str], output: Path) -> BaseProcess:
+def start(args: list[str], output: Path, environment: Mapping[str, str] | None = None) -> BaseProcess:
     """Start ``python train.py ARGS`` in a process of its own, what it says going to a file."""
-    process = _CONTEXT.Process(target=_command, args=(args, str(output)))
+    process = _CONTEXT.Process(target=_command, args=(args, str(output), dict(environment or {})))
     process.start()
     return process
 
 
-def finish(args: list[str]) -> Outcome:
+def finish(args: list[str], environment: Mapping[str, str] | None = None) -> Outcome:
     """Run ``python train.py ARGS`` to its end, or its death."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "output")
-        process = start(args, output)
+        process = start(args, output, environment)
         process.join(timeout=300)
         assert process.exitcode is not None, f"hangs: {args}"
         return Outcome(process.exitcode, output.read_text())
 
 
-def _command(args: list[str], output: str) -> None:
+def _command(args: list[str], output: str, environment: dict[str, str]) -> None:
+    os.environ |= environment
     torch.set_num_threads(1)
     with open(output, "w", buffering=1) as file:
         os.dup2(file.fileno(), 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -63,7 +65,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert finish(args).code == KILLED
     ended = finish([*args, "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
-    assert "going on" in ended.output or "taking" in ended.output
+    assert re.search(r"--ckpt_path last: taking .*\.ckpt", ended.output)
     assert differences(final_state(tmp_path / "runs"), whole) == []
     assert len(list(tmp_path.glob("runs/run/version_*"))) == 1
 
@@ -85,11 +87,10 @@ def test_a_run_killed_again_and_again_at_random_moments_comes_to_the_same_end(
 ):
     args = [*fit(settings(studio, "grpo"), tmp_path), "--ckpt_path", "last"]
     moment, killed = random.Random(7), 0
-    for attempt in range(40):
+    for attempt in range(20):
         process = start(args, tmp_path / f"output{attempt}")
-        # The first checkpoint, or the next one, is waited for: a run that is killed too early gets nowhere.
-        before, deadline = len(checkpoints(tmp_path / "runs")[-1:]), time.monotonic() + 300
-        newest = checkpoints(tmp_path / "runs")[-1:]
+        # It is killed some time after its next checkpoint: killed sooner, it would get nowhere.
+        newest, deadline = checkpoints(tmp_path / "runs")[-1:], time.monotonic() + 300
         while process.is_alive() and time.monotonic() < deadline:
             if checkpoints(tmp_path / "runs")[-1:] != newest:
                 time.sleep(moment.uniform(0.0, 1.0))
@@ -101,7 +102,6 @@ def test_a_run_killed_again_and_again_at_random_moments_comes_to_the_same_end(
             break
         assert process.exitcode == KILLED, (tmp_path / f"output{attempt}").read_text()
     assert killed >= 2
-    assert before <= 1
     assert differences(final_state(tmp_path / "runs"), whole) == []
 
 
@@ -125,11 +125,13 @@ def test_going_on_from_a_run_that_is_done_changes_nothing(
 ):
     args = fit(settings(studio, "grpo"), tmp_path)
     assert finish(args).code == 0
-    summary = next(tmp_path.glob("runs/run/version_0/summary.json"))
-    before = summary.read_text()
+    summary = tmp_path / "runs/run/version_0/summary.json"
+    before = json.loads(summary.read_text())
     assert finish([*args, "--ckpt_path", "last"]).code == 0
+    after = json.loads(summary.read_text())
     assert differences(final_state(tmp_path / "runs"), whole) == []
-    assert summary.read_text() == before
+    assert after.pop("seconds") >= before.pop("seconds")
+    assert after == before
 
 
 @pytest.fixture(scope="module")
