@@ -28,7 +28,10 @@ else
 endif
 	@touch $(STAMP)
 
-quickstart: $(STAMP)
+data/miniature/train.parquet: $(STAMP)
+	$(RUN) -m hpedit.miniature data data/miniature
+
+quickstart: data/miniature/train.parquet
 	$(RUN) train.py fit --config quickstart.yaml
 
 check: $(STAMP)
