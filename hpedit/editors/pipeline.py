@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hpedit.dead_layers import dead_layers
+from hpedit.editors.shipped import resolve_model
 from hpedit.flow import SigmaSchedule, sigma_grid
 from hpedit.images import to_pil, to_uint8
 from hpedit.types import EditBatch
@@ -30,7 +31,7 @@ class PipelineEditor:
     def __init__(
         self, model: str, dtype: Precision, revision: str | None, variant: str | None, local_files_only: bool
     ) -> None:
-        self.model = model
+        self.model = resolve_model(model)
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.revision = revision
         self.variant = variant

@@ -30,7 +30,8 @@ class QwenImageEditPlusEditor(QwenEditor):
         """Constructing costs nothing; ``load`` reads the weights.
 
         Args:
-            model: folder with a QwenImageEditPlusPipeline, or its id on the Hugging Face hub.
+            model: folder with a QwenImageEditPlusPipeline, its id on the Hugging Face hub, or "miniature" for the
+                tiny one that ships with this package.
             dtype: precision of all weights.
             revision: branch, tag or commit on the hub.
             variant: weight file variant, such as "fp16".

@@ -10,8 +10,9 @@ import torch
 from diffusers import AutoencoderKLQwenImage, QwenImageEditPlusPipeline
 from torch import Tensor
 
+from hpedit.miniature import checkpoint_folder
 from hpedit.miniature.autoencoder import train_autoencoder
-from hpedit.miniature.checkpoint import checkpoint_folder, new_autoencoder, write_untrained
+from hpedit.miniature.checkpoint import new_autoencoder, write_untrained
 from hpedit.miniature.data import write_data, write_mixture
 from hpedit.runs import newest_checkpoint
 

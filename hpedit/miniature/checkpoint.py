@@ -20,11 +20,6 @@ VAE = VAESize(base_dim=16, multipliers=(1, 2, 3, 3))
 CONDITION_SIDE = 28
 
 
-def checkpoint_folder() -> Path:
-    """Return the folder of the shipped checkpoint."""
-    return Path(__file__).parent / "checkpoint"
-
-
 def new_autoencoder(seed: int = 0) -> AutoencoderKLQwenImage:
     """Return an untrained autoencoder of the miniature's size."""
     with torch.random.fork_rng(devices=[]):
