@@ -48,11 +48,12 @@ class Hook(RolloutCallback):
 
 @dataclass
 class Stream:
-    """Batches by position; two cases each."""
+    """Batches by position, two cases each; ``period`` of them, again and again."""
 
     rank: int = 0
     world: int = 1
     sizes: tuple[tuple[int, int], ...] = ((4, 4),)
+    period: int = 1000
     position: int = 0
 
     @property
@@ -64,7 +65,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[EditBatch]:
         while True:
-            number = self.position * self.world + self.rank
+            number = (self.position * self.world + self.rank) % self.period
             self.position += 1
             yield grey_batch(0.02 * number, 0.02 * number + 0.01, size=self.sizes[number % len(self.sizes)])
 
@@ -112,9 +113,10 @@ class Owner:
 
 
 def play(
-    owner: Owner, sizes: tuple[tuple[int, int], ...] = ((4, 4),), **plan: int
+    owner: Owner, sizes: tuple[tuple[int, int], ...] = ((4, 4),), period: int = 1000, **plan: int
 ) -> list[Transition | Idle]:
-    loader = RolloutLoader(owner, Stream(owner.global_rank, owner.world, sizes), owner.plan(**plan))  # type: ignore[arg-type]
+    stream = Stream(owner.global_rank, owner.world, sizes, period)
+    loader = RolloutLoader(owner, stream, owner.plan(**plan))  # type: ignore[arg-type]
     batches = list(loader)
     assert len(batches) == len(loader)
     return batches
@@ -215,8 +217,12 @@ def test_what_a_sample_is_does_not_depend_on_chunks_or_ranks():
 
 
 def test_noise_differs_by_round_and_by_seed():
-    rounds = [rows(play(owner), "x_t") for owner in (Owner(), Owner(seed=1))]
-    assert not torch.equal(_sorted(rounds[0]), _sorted(rounds[1]))
+    owners = (Owner(), Owner(current_epoch=1), Owner(seed=1))
+    played = [play(owner, period=2) for owner in owners]
+    assert {owner.editor.encoded[0] for owner in owners} == {"grey0"}
+    first, other_round, other_seed = (_sorted(rows(batches, "x_t")) for batches in played)
+    assert not torch.equal(first, other_round)
+    assert not torch.equal(first, other_seed)
 
 
 # ---- transitions --------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class ShardedStrategy(ModelParallelStrategy):
             dcp.load({"optimizer_states": states}, checkpoint_id=checkpoint[_FOLDER])
         else:
             whole = checkpoint["optimizer_states"]
-            states = [_renamed(a, like=b) for a, b in zip(whole, states, strict=True)]
+            states = [renamed(a, like=b) for a, b in zip(whole, states, strict=True)]
         options = StateDictOptions(full_state_dict=_FOLDER not in checkpoint)
         for optimizer, state in zip(optimizers, states, strict=True):
             set_optimizer_state_dict(self.model, optimizer, state, options=options)
@@ -141,7 +141,7 @@ def _plain(optimizer: Optimizer | LightningOptimizer) -> Optimizer:
     return optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
 
 
-def _renamed(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+def renamed(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     """Return an optimizer state by the weights' names of ``like``, whatever it calls them: their order is the same."""
     groups = list(zip(state["param_groups"], like["param_groups"], strict=True))
     names = {old: new for a, b in groups for old, new in zip(a["params"], b["params"], strict=True)}

@@ -191,6 +191,8 @@ def grpo(folder: str, *, dtype: Any = "float32", **settings: Any) -> FlowGRPOMod
 
 
 def trainer(rounds: int, callbacks: list[pl.Callback], **settings: Any) -> pl.Trainer:
+    """A quiet Trainer on the CPU; sets torch's seed, which the adapter's first matrices are drawn from."""
+    torch.manual_seed(0)
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
         "devices": 1,
@@ -214,8 +216,7 @@ def fit(
     ckpt_path: Any = None,
     **settings: Any,
 ) -> pl.Trainer:
-    """Run ``rounds`` rounds from torch's seed 0; ``settings`` are the Trainer's."""
-    torch.manual_seed(0)
+    """Run ``rounds`` rounds; ``settings`` are the Trainer's."""
     run = trainer(rounds, [reward, *callbacks], **settings)
     run.fit(module, datamodule=Cases(batch_size), ckpt_path=ckpt_path, weights_only=True)
     return run

@@ -13,11 +13,15 @@ from hpedit.sampling import EvalSettings
 from tests.modules import support
 
 
+def brisk(params: Any) -> torch.optim.AdamW:
+    return torch.optim.AdamW(params, lr=1e-2, weight_decay=0.0)
+
+
 def module(checkpoint: str, lora: Any = support.LORA, **settings: Any) -> DPOModule:
     return DPOModule(
         support.tiny_editor(checkpoint),
         lora,
-        optimizer=support.adam,
+        optimizer=brisk,
         eval=EvalSettings(num_steps=1),
         **settings,
     )
@@ -38,7 +42,7 @@ class Figures(support.pl.Callback):
 def test_it_learns_which_edit_of_a_pair_is_better(checkpoint: str):
     dpo, figures = module(checkpoint), Figures()
     base = {name: p.clone() for name, p in _frozen(dpo).items()}
-    support.trainer(60, [figures]).fit(dpo, support.batches([support.pairs(0, 2)]))
+    support.trainer(24, [figures]).fit(dpo, support.batches([support.pairs(0, 2)]))
     first, last = slice(0, 4), slice(-8, None)
     assert figures.values[0]["train/margin"] == 0, "policy and reference are the same at first"
     assert figures.values[0]["train/loss"] == pytest.approx(0.6931, abs=1e-4)
