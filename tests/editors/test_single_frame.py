@@ -31,7 +31,9 @@ def test_a_picture_is_coded_as_before_up_to_rounding(vaes):
 def test_a_clip_is_coded_exactly_as_before(vaes):
     plain, fast = vaes
     clip = torch.rand(1, 3, 5, 16, 16) * 2 - 1
-    assert torch.allclose(fast.encode(clip).latent_dist.mode(), plain.encode(clip).latent_dist.mode(), atol=1e-5)
+    assert torch.allclose(
+        fast.encode(clip).latent_dist.mode(), plain.encode(clip).latent_dist.mode(), atol=1e-5
+    )
 
 
 def test_the_weights_keep_their_names_and_values(vaes):

@@ -18,6 +18,8 @@ class BrightnessScorer:
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         return [
-            Score.missing("no opinion") if r.task in self.failing else Score(5.0 * float(r.edit.float().mean()) / 255)
+            Score.missing("no opinion")
+            if r.task in self.failing
+            else Score(5.0 * float(r.edit.float().mean()) / 255)
             for r in requests
         ]
