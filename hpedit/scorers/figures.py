@@ -73,7 +73,7 @@ def _power_sums(name: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def _moments(name: str, sums: dict[str, float]) -> dict[str, float]:
-    """Return the mean and, for reward and score, the spread: of all as <kind>/std, of a task as <kind>_std/<task>."""
+    """Return the mean and, for reward and score, the spread; by task under other prefixes, TensorBoard's groups."""
     count = sums[f"{name}/count"]
     if not count:
         return {}
@@ -82,4 +82,7 @@ def _moments(name: str, sums: dict[str, float]) -> dict[str, float]:
     kind, _, task = name.partition("/")
     if kind not in ("reward", "score"):
         return {name: mean}
-    return {name: mean, f"{kind}_std/{task}": std} if task else {f"{kind}/mean": mean, f"{kind}/std": std}
+    if not task:
+        return {f"{kind}/mean": mean, f"{kind}/std": std}
+    by_task = "score" if kind == "score" else "reward_mean"
+    return {f"{by_task}/{task}": mean, f"{kind}_std/{task}": std}

@@ -40,7 +40,7 @@ def test_means_and_spreads_run_over_what_could_be_had() -> None:
     assert figures["reward/std"] == pytest.approx(reward.std())
     assert figures["score/bokeh"] == pytest.approx(1.5)
     assert figures["score_std/bokeh"] == pytest.approx(0.5)
-    assert figures["reward/relighting"] == pytest.approx(reward[1:3].mean())
+    assert figures["reward_mean/relighting"] == pytest.approx(reward[1:3].mean())
     assert figures["reward_std/relighting"] == pytest.approx(reward[1:3].std())
     assert figures["score/relighting"] == pytest.approx(3.75)
     assert figures["reward/failed_share"] == pytest.approx(0.2)
