@@ -9,7 +9,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.trainer import Trainer
 
 from hpedit.checkpoint_io import DurableCheckpointIO
-from hpedit.modules.checkpoint import EditorModule, describe, verify_file
+from hpedit.modules.checkpoint import EditorModule, verify_file
 from hpedit.runs import RunFolder, find_configs, place_run
 from hpedit.terminal import shorten_help, silence
 
@@ -63,7 +63,7 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         path = self._get(self.config_init, "ckpt_path")
         if path is not None and isinstance(self.model, EditorModule):
-            verify_file(str(path), describe(self.model.editor, self.model.lora))
+            verify_file(str(path), self.model)
         if path is not None and self.subcommand == "fit":
             # The score to beat was taken before the first round, not before this one.
             kwargs["num_sanity_val_steps"] = 0

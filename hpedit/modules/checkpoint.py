@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from hpedit.lora import LoRA
+from hpedit.modules.guard import UpdateGuard
 
 KEY = "hpedit"
 _SHARDED = "meta.pt"  # in a sharded checkpoint's folder: all that is not sharded
@@ -17,31 +18,39 @@ _SHARDED = "meta.pt"  # in a sharded checkpoint's folder: all that is not sharde
 
 @runtime_checkable
 class EditorModule(Protocol):
-    """A module whose checkpoints are described here."""
+    """A module whose checkpoints are written here."""
 
     editor: Any
     lora: LoRA | None
+    guard: UpdateGuard
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]: ...
 
 
-def describe(editor: object, lora: LoRA | None) -> dict[str, Any]:
+def describe(module: EditorModule) -> dict[str, Any]:
     """Return what must be equal for a checkpoint to fit: the editor's class and the adapter's shape."""
+    lora = module.lora
     return {
-        "editor": type(editor).__name__,
+        "editor": type(module.editor).__name__,
         "rank": None if lora is None else lora.rank,
         "alpha": None if lora is None else float(lora.alpha),
     }
 
 
-def write(checkpoint: dict[str, Any], module: LightningModule, description: dict[str, Any]) -> None:
-    """Drop every frozen weight from ``checkpoint`` and add the description. In place."""
+def write(checkpoint: dict[str, Any], module: EditorModule) -> None:
+    """Drop every frozen weight from ``checkpoint``; add what describes it and the skipped updates. In place."""
     trained = _trained(module)
     checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
-    checkpoint[KEY] = description
+    checkpoint[KEY] = {"description": describe(module), "guard": module.guard.state_dict()}
 
 
-def verify(checkpoint: dict[str, Any], module: LightningModule, description: dict[str, Any]) -> None:
-    """Raise ValueError if ``checkpoint`` is of another editor or adapter, or its weights are not the trained ones."""
-    _expect_same(checkpoint.get(KEY), description, "--ckpt_path")
+def read(checkpoint: dict[str, Any], module: EditorModule) -> None:
+    """Take over what ``write`` added; the weights are Lightning's to restore.
+
+    Raises ValueError if the checkpoint is of another editor or adapter, or its weights are not the trained ones.
+    """
+    _expect_same(checkpoint, describe(module), "--ckpt_path")
+    module.guard.load_state_dict(checkpoint[KEY]["guard"])
     if "state_dict" not in checkpoint:
         return  # a sharded checkpoint is read by the strategy, not from this dictionary
     wanted, found = _trained(module), checkpoint["state_dict"]
@@ -59,8 +68,8 @@ def verify(checkpoint: dict[str, Any], module: LightningModule, description: dic
             )
 
 
-def verify_file(path: str, description: dict[str, Any]) -> None:
-    """Raise ValueError if the checkpoint at ``path`` cannot be read or is of another model. Reads no weights."""
+def verify_file(path: str, module: EditorModule) -> None:
+    """Raise ValueError if the checkpoint at ``path`` cannot be read or is not of ``module``. Reads no weights."""
     place = Path(path)
     if not place.exists():
         raise ValueError(f"--ckpt_path: no such checkpoint: {path}")
@@ -70,10 +79,11 @@ def verify_file(path: str, description: dict[str, Any]) -> None:
     except Exception as error:  # torch.load documents none of the errors it raises for a bad file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"--ckpt_path {path}: not a checkpoint of plain tensors: {reason}") from error
-    _expect_same(checkpoint.get(KEY), description, f"--ckpt_path {path}")
+    _expect_same(checkpoint, describe(module), f"--ckpt_path {path}")
 
 
-def _expect_same(found: dict[str, Any] | None, wanted: dict[str, Any], flag: str) -> None:
+def _expect_same(checkpoint: dict[str, Any], wanted: dict[str, Any], flag: str) -> None:
+    found = checkpoint.get(KEY, {}).get("description")
     if found != wanted:
         raise ValueError(
             f"{flag}: wanted a checkpoint of {_in_words(wanted)} (--model.editor, --model.lora), got one of "
@@ -87,5 +97,5 @@ def _in_words(description: dict[str, Any]) -> str:
     return f"{description['editor']} with {trained}"
 
 
-def _trained(module: LightningModule) -> dict[str, Tensor]:
+def _trained(module: EditorModule) -> dict[str, Tensor]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}

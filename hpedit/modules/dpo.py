@@ -44,7 +44,7 @@ class DPOModule(LightningModule):
         seed: Seed of training times and noise.
     """
 
-    strict_loading = False
+    strict_loading = False  # pyright: ignore[reportAssignmentType]  # a checkpoint holds no frozen weights
 
     def __init__(
         self,
@@ -112,12 +112,9 @@ class DPOModule(LightningModule):
         err = squared_error_rows(self.editor.velocity(x_t, t, cond, self.guidance), x_0, eps)
         with torch.no_grad(), self.policy.reference():
             err_ref = squared_error_rows(self.editor.velocity(x_t, t, cond, self.guidance), x_0, eps)
+        (err_w, err_l), (err_w_ref, err_l_ref) = err.chunk(2), err_ref.chunk(2)
         loss, metrics = diffusion_dpo_loss(
-            *err.chunk(2),
-            *err_ref.chunk(2),
-            self.beta,
-            lose_weight=self.lose_weight,
-            sft_weight=self.sft_weight,
+            err_w, err_l, err_w_ref, err_l_ref, self.beta, self.lose_weight, self.sft_weight
         )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         self.log_dict({f"train/{name}": value for name, value in metrics.items()}, batch_size=len(batch))
@@ -134,11 +131,11 @@ class DPOModule(LightningModule):
         cases = batch.cases if isinstance(batch, PreferenceBatch) else batch
         return edit_cases(self.editor, cases, self.eval_settings, self.device)
 
-    test_step = validation_step
+    test_step = validation_step  # pyright: ignore[reportAssignmentType]  # a callback takes the edits
     predict_step = validation_step
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.write(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.write(checkpoint, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.verify(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.read(checkpoint, self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -95,7 +95,7 @@ class FlowGRPOModule(LightningModule):
         seed: Seed of all noise, windows and orders.
     """
 
-    strict_loading = False
+    strict_loading = False  # pyright: ignore[reportAssignmentType]  # a checkpoint holds no frozen weights
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class FlowGRPOModule(LightningModule):
 
     def gather(self, values: Tensor) -> Tensor:
         """Join (N,) values of all ranks in order of rank, on the CPU."""
-        return self.all_gather(values.to(self.device)).reshape(-1).cpu()
+        return cast(Tensor, self.all_gather(values.to(self.device))).reshape(-1).cpu()
 
     def most_over_ranks(self, value: int) -> int:
         return int(self.gather(torch.tensor([value])).max())
@@ -217,7 +217,7 @@ class FlowGRPOModule(LightningModule):
         log_ratio = self.log_ratio(batch, mean, std)
         if batch.first:
             # Looked at over all ranks: if one stopped alone, the others would wait for it.
-            check_ratio(float(self.all_gather(ratio_error(log_ratio, batch.weight)).max()), self.tolerance)
+            check_ratio(float(self.gather(ratio_error(log_ratio, batch.weight)).max()), self.tolerance)
         loss, metrics = clipped_surrogate(
             log_ratio,
             batch.advantage,
@@ -236,7 +236,8 @@ class FlowGRPOModule(LightningModule):
     def idle_loss(self) -> Tensor:
         """Return 0, with a gradient of 0 for every trained weight: DistributedDataParallel waits for each of them."""
         trained = [p for p in self.parameters() if p.requires_grad]
-        return sum((p.to_local() if isinstance(p, DTensor) else p).sum() for p in trained) * 0.0
+        local = [p.to_local() if isinstance(p, DTensor) else p for p in trained]
+        return torch.stack([p.sum() for p in local]).sum() * 0.0
 
     def log_ratio(self, batch: Transition, mean: Tensor, std: Tensor) -> Tensor:
         """Return the (M,) log-ratios of the policy to the one that sampled."""
@@ -277,7 +278,7 @@ class FlowGRPOModule(LightningModule):
     def validation_step(self, batch: EditBatch, batch_idx: int) -> EditedBatch:
         return edit_cases(self.editor, batch, self.eval_settings, self.device)
 
-    test_step = validation_step
+    test_step = validation_step  # pyright: ignore[reportAssignmentType]  # a callback takes the edits
     predict_step = validation_step
 
     # ---- figures ------------------------------------------------------------------------------------------------
@@ -318,7 +319,7 @@ class FlowGRPOModule(LightningModule):
     # ---- going on -----------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.write(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.write(checkpoint, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.verify(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.read(checkpoint, self)

@@ -57,3 +57,9 @@ class UpdateGuard:
                 "weights are those of the last good update."
             )
         return norm
+
+    def state_dict(self) -> dict[str, int]:
+        return {"in_a_row": self.in_a_row, "skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.in_a_row, self.skipped = state_dict["in_a_row"], state_dict["skipped"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -35,16 +36,17 @@ class Policy(nn.Module):
         editor.load()
         self.editor = editor
         self.lora = lora
-        self.transformer = editor.transformer
+        transformer: Any = editor.transformer
+        self.transformer: nn.Module = transformer
         self.frozen_copy: nn.Module | None = None
         if lora is not None:
             add_lora(self.transformer, lora, editor.default_lora_targets)
         elif keep_reference:
             self.frozen_copy = copy.deepcopy(self.transformer).requires_grad_(False)
         if gradient_checkpointing:
-            self.transformer.enable_gradient_checkpointing()
+            transformer.enable_gradient_checkpointing()
         if compile_blocks:
-            self.transformer.compile_repeated_blocks()
+            transformer.compile_repeated_blocks()
         if mesh is not None:
             shard_transformer(self.transformer, mesh)
             if self.frozen_copy is not None:

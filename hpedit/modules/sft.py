@@ -41,7 +41,7 @@ class SFTModule(LightningModule):
         seed: Seed of training times and noise.
     """
 
-    strict_loading = False
+    strict_loading = False  # pyright: ignore[reportAssignmentType]  # a checkpoint holds no frozen weights
 
     def __init__(
         self,
@@ -129,11 +129,11 @@ class SFTModule(LightningModule):
     def validation_step(self, batch: EditBatch, batch_idx: int) -> EditedBatch:
         return edit_cases(self.editor, batch, self.eval_settings, self.device)
 
-    test_step = validation_step
+    test_step = validation_step  # pyright: ignore[reportAssignmentType]  # a callback takes the edits
     predict_step = validation_step
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.write(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.write(checkpoint, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ckpt.verify(checkpoint, self, ckpt.describe(self.editor, self.lora))
+        ckpt.read(checkpoint, self)
