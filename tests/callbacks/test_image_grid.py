@@ -101,6 +101,7 @@ def one_round(grid: ImageGrid, run: Any, *chunks: EditedBatch) -> None:
     for chunk in chunks:
         grid.on_rollout_chunk(run, module, chunk, 0)
     grid.on_train_epoch_end(run, module)
+    run.logger.experiment.flush()
 
 
 def test_a_round_is_shown_as_source_and_first_edit_of_each_case(tmp_path: Path):
