@@ -46,21 +46,26 @@ _TITLES = {
 
 
 class ShortHelp(DefaultHelpFormatter):
-    """Help without the lists of every class that could be given."""
+    """Help of the flags that a run is usually told, without lists of every class that could be given."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=118)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        # jsonargparse takes argparse.SUPPRESS to mean that a setting is left out of the saved config too.
+        group, _, name = action.dest.partition(".")
+        if group != "trainer" or not name or name in _SHOWN:
+            super().add_argument(action)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         return re.sub(r", known subclasses: [^)]*", "", super()._get_help_string(action))
 
 
 def shorten_help(parser: ArgumentParser) -> None:
-    """Leave in a subcommand's ``--help`` what a run is usually told; --print_config shows the rest. In place."""
+    """Let a subcommand's ``--help`` say what a run is usually told; --print_config shows the rest. In place."""
     for action in parser._actions:
-        group, _, name = action.dest.partition(".")
-        if group == "trainer" and name:
-            action.help = (action.help or "").split(". ")[0] if name in _SHOWN else argparse.SUPPRESS
+        if action.dest.startswith("trainer.") and action.help:
+            action.help = action.help.split(". ")[0]
         action.help = _HELP.get(action.dest, action.help)
     parser.formatter_class = ShortHelp
     groups: dict[str, Any] = parser.groups or {}

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -54,7 +55,7 @@ def trainer(
         num_sanity_val_steps=sanity,
         limit_val_batches=1,
         callbacks=list(callbacks),
-        enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -126,9 +127,7 @@ def test_a_resumed_average_is_that_of_an_undisturbed_run(
     tmp_path: Path, accumulate: int, at_validation: bool
 ):
     def checkpointed(name: str, epochs: int) -> tuple[pl.Trainer, TrainedWeightsEMA]:
-        saver = pl.callbacks.ModelCheckpoint(
-            tmp_path / name, filename="last", save_on_train_epoch_end=not at_validation
-        )
+        saver = ModelCheckpoint(tmp_path / name, filename="last", save_on_train_epoch_end=not at_validation)
         ema = TrainedWeightsEMA()
         return trainer(tmp_path, saver, ema, epochs=epochs, accumulate=accumulate), ema
 
@@ -147,7 +146,7 @@ def test_a_resumed_average_is_that_of_an_undisturbed_run(
 
 
 def test_a_checkpoint_is_evaluated_with_its_average(tmp_path: Path):
-    saver = pl.callbacks.ModelCheckpoint(tmp_path, filename="last")
+    saver = ModelCheckpoint(tmp_path, filename="last")
     trainer(tmp_path, saver, TrainedWeightsEMA()).fit(Walk())
     walk = Walk()
     trainer(tmp_path, TrainedWeightsEMA()).test(walk, ckpt_path=tmp_path / "last.ckpt", verbose=False)

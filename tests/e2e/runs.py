@@ -162,12 +162,12 @@ def finish(args: list[str], environment: Mapping[str, str] | None = None) -> Out
 def _command(args: list[str], output: str, environment: dict[str, str]) -> None:
     os.environ |= environment
     torch.set_num_threads(1)
-    with open(output, "w", buffering=1) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        sys.argv = ["train.py", *args]
-        sys.stdout, sys.stderr = file, file
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    file = os.open(output, os.O_WRONLY | os.O_CREAT)
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    sys.argv = ["train.py", *args]
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
 
 
 def checkpoints(runs: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -38,13 +39,26 @@ def killed_at(settings: dict[str, Any], point: Point, round: int, folder: Path) 
     return {**settings, "trainer": {**settings["trainer"], "callbacks": callbacks}}
 
 
-@pytest.fixture(scope="module")
-def whole(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The state at the end of a run that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    ended = finish(fit(settings(studio, "grpo"), folder))
+def undisturbed(settings: dict[str, Any], folder: Path) -> Path:
+    """Return the runs of one that nobody disturbed, with the checkpoints of all its rounds."""
+    settings["trainer"]["callbacks"][0]["init_args"]["save_top_k"] = -1
+    ended = finish(fit(settings, folder))
     assert ended.code == 0, ended.output
-    return final_state(folder / "runs")
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def whole(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return undisturbed(settings(studio, "grpo"), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def whole_sft(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return undisturbed(settings(studio, "sft"), tmp_path_factory.mktemp("whole_sft"))
+
+
+def assert_same_end(runs: Path, whole: Path) -> None:
+    assert differences(final_state(runs), final_state(whole)) == []
 
 
 @pytest.mark.parametrize(
@@ -59,31 +73,29 @@ def whole(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_end(
-    studio: Path, whole: dict[str, Any], tmp_path: Path, point: Point, round: int
+    studio: Path, whole: Path, tmp_path: Path, point: Point, round: int
 ):
     args = fit(killed_at(settings(studio, "grpo"), point, round, tmp_path), tmp_path)
     assert finish(args).code == KILLED
     ended = finish([*args, "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
     assert re.search(r"--ckpt_path last: taking .*\.ckpt", ended.output)
-    assert differences(final_state(tmp_path / "runs"), whole) == []
+    assert_same_end(tmp_path / "runs", whole)
     assert len(list(tmp_path.glob("runs/run/version_*"))) == 1
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_anew(
-    studio: Path, whole: dict[str, Any], tmp_path: Path
-):
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(studio: Path, whole: Path, tmp_path: Path):
     args = fit(killed_at(settings(studio, "grpo"), "update", 0, tmp_path), tmp_path)
     assert finish([*args, "--ckpt_path", "last"]).code == KILLED
     ended = finish([*args, "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
     assert "no complete checkpoint yet, starting anew" in ended.output
-    assert differences(final_state(tmp_path / "runs"), whole) == []
+    assert_same_end(tmp_path / "runs", whole)
 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_at_random_moments_comes_to_the_same_end(
-    studio: Path, whole: dict[str, Any], tmp_path: Path
+    studio: Path, whole: Path, tmp_path: Path
 ):
     args = [*fit(settings(studio, "grpo"), tmp_path), "--ckpt_path", "last"]
     moment, killed = random.Random(7), 0
@@ -102,49 +114,51 @@ def test_a_run_killed_again_and_again_at_random_moments_comes_to_the_same_end(
             break
         assert process.exitcode == KILLED, (tmp_path / f"output{attempt}").read_text()
     assert killed >= 2
-    assert differences(final_state(tmp_path / "runs"), whole) == []
+    assert_same_end(tmp_path / "runs", whole)
 
 
-def test_a_damaged_checkpoint_is_passed_over(studio: Path, whole: dict[str, Any], tmp_path: Path):
+def copied(whole: Path, studio: Path, folder: Path) -> list[str]:
+    """Return the command that made a copy of the undisturbed run, to go on in it."""
+    args = fit(settings(studio, "grpo"), folder)
+    shutil.copytree(whole, folder / "runs")
+    return [*args, "--ckpt_path", "last"]
+
+
+def test_a_damaged_checkpoint_is_passed_over(studio: Path, whole: Path, tmp_path: Path):
     """As a copy that stopped half-way leaves one; the run's own writing never does."""
-    short = settings(studio, "grpo")
-    callback = short["trainer"]["callbacks"][0]["init_args"]
-    callback["save_top_k"] = -1
-    args = fit(short, tmp_path)
-    assert finish([*args, "--trainer.max_epochs", "3"]).code == 0
+    args = copied(whole, studio, tmp_path)
     newest = checkpoints(tmp_path / "runs")[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    ended = finish([*args, "--ckpt_path", "last"])
+    ended = finish(args)
     assert ended.code == 0, ended.output
-    assert "epoch=1-step=4.ckpt" in ended.output
-    assert differences(final_state(tmp_path / "runs"), whole) == []
+    assert re.search(r"--ckpt_path last: taking .*epoch=2-step=6\.ckpt", ended.output)
+    newest.unlink()
+    assert_same_end(tmp_path / "runs", whole)
 
 
-def test_going_on_from_a_run_that_is_done_changes_nothing(
-    studio: Path, whole: dict[str, Any], tmp_path: Path
-):
-    args = fit(settings(studio, "grpo"), tmp_path)
-    assert finish(args).code == 0
-    summary = tmp_path / "runs/run/version_0/summary.json"
-    before = json.loads(summary.read_text())
-    assert finish([*args, "--ckpt_path", "last"]).code == 0
-    after = json.loads(summary.read_text())
-    assert differences(final_state(tmp_path / "runs"), whole) == []
-    assert after.pop("seconds") >= before.pop("seconds")
-    assert after == before
-
-
-@pytest.fixture(scope="module")
-def whole_sft(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("whole_sft")
-    ended = finish(fit(settings(studio, "sft"), folder))
+def test_going_on_from_a_run_that_is_done_changes_nothing(studio: Path, whole: Path, tmp_path: Path):
+    args = copied(whole, studio, tmp_path)
+    ended = finish(args)
     assert ended.code == 0, ended.output
-    return final_state(folder / "runs")
+    assert_same_end(tmp_path / "runs", whole)
+    before, after = (
+        json.loads((runs / "run/version_0/summary.json").read_text()) for runs in (whole, tmp_path / "runs")
+    )
+    assert after | {"seconds": 0} == before | {"seconds": 0}
 
 
-@pytest.mark.parametrize("every_n_steps", [4, 5, 6])
+def test_a_checkpoint_is_small_and_plain(whole: Path):
+    """It holds the adapter, its two moments and its average: 4 numbers a weight, and no frozen weight."""
+    path = checkpoints(whole)[-1]
+    checkpoint = torch.load(path, weights_only=True)
+    trained = sum(weight.nbytes for weight in checkpoint["state_dict"].values())
+    assert all("lora" in name for name in checkpoint["state_dict"])
+    assert 4 * trained <= path.stat().st_size < 4 * trained + 400_000
+
+
+@pytest.mark.parametrize("every_n_steps", [4, 6])
 def test_fine_tuning_goes_on_in_the_middle_of_a_pass(
-    studio: Path, whole_sft: dict[str, Any], tmp_path: Path, every_n_steps: int
+    studio: Path, whole_sft: Path, tmp_path: Path, every_n_steps: int
 ):
     """A pass has 6 batches: the checkpoint lies inside it or after its last batch, before its validation."""
     often = killed_at(settings(studio, "sft"), "update", 1, tmp_path)
@@ -159,22 +173,11 @@ def test_fine_tuning_goes_on_in_the_middle_of_a_pass(
     assert [path.name for path in checkpoints(tmp_path / "runs")] == [f"epoch=0-step={every_n_steps}.ckpt"]
     ended = finish([*args, "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
-    assert differences(final_state(tmp_path / "runs"), whole_sft) == []
+    assert_same_end(tmp_path / "runs", whole_sft)
 
 
-def test_fine_tuning_goes_on_from_the_end_of_a_pass(studio: Path, whole_sft: dict[str, Any], tmp_path: Path):
+def test_fine_tuning_goes_on_from_the_end_of_a_pass(studio: Path, whole_sft: Path, tmp_path: Path):
     args = fit(killed_at(settings(studio, "sft"), "update", 2, tmp_path), tmp_path)
     assert finish(args).code == KILLED
     assert finish([*args, "--ckpt_path", "last"]).code == 0
-    assert differences(final_state(tmp_path / "runs"), whole_sft) == []
-
-
-def test_a_checkpoint_is_small_and_plain(studio: Path, tmp_path: Path):
-    """It holds the adapter, its two moments and its average: 4 numbers a weight, and no frozen weight."""
-    args = fit(settings(studio, "grpo"), tmp_path)
-    assert finish([*args, "--trainer.max_epochs", "1"]).code == 0
-    path = checkpoints(tmp_path / "runs")[-1]
-    checkpoint = torch.load(path, weights_only=True)
-    trained = sum(weight.nbytes for weight in checkpoint["state_dict"].values())
-    assert all("lora" in name for name in checkpoint["state_dict"])
-    assert 4 * trained <= path.stat().st_size < 4 * trained + 400_000
+    assert_same_end(tmp_path / "runs", whole_sft)
