@@ -17,7 +17,7 @@ def test_the_shipped_settings_make_a_trainer(name: str, kind: type):
     parser.add_class_arguments(Trainer, "trainer", instantiate=True)
     parser.add_argument("--config", action="config")
     words = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.logger=false"]
-    made = parser.instantiate_classes(parser.parse_args([f"--config={CONFIGS / name}.yaml", *words]))
+    made: Any = parser.instantiate_classes(parser.parse_args([f"--config={CONFIGS / name}.yaml", *words]))
     assert type(made.trainer.strategy) is kind
     assert made.trainer.world_size == 2
 
