@@ -29,7 +29,8 @@ from hpedit.lora import LoRA
 from hpedit.miniature.architectures import TransformerSize
 from hpedit.miniature.random_checkpoints import make_flux_kontext, make_qwen_image_edit_plus
 from hpedit.modules.grpo import FlowGRPOModule
-from hpedit.rollout import RolloutSettings
+from hpedit.rollout import RolloutCallback, RolloutSettings
+from hpedit.types import Rollout
 
 # Lightning's precision and the dtype of the frozen weights.
 PRECISIONS: dict[str, tuple[Any, Literal["float32", "bfloat16"]]] = {
@@ -38,13 +39,20 @@ PRECISIONS: dict[str, tuple[Any, Literal["float32", "bfloat16"]]] = {
     "bf16-mixed, bf16 base": ("bf16-mixed", "bfloat16"),
     "32-true, bf16 base": ("32-true", "bfloat16"),
 }
+EDITORS: list[tuple[Literal["qwen", "kontext"], float]] = [("qwen", 1.0), ("qwen", 4.0), ("kontext", 1.0)]
+"""(editor, true CFG)"""
+
 SHAPES = [(8, 8), (8, 1), (2, 8)]
 """(chunk, micro-batch): equal, and each much smaller than the other."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One round to measure; ``model`` is a folder with a tiny checkpoint."""
+    """One round to measure.
+
+    ``model`` is a folder with a tiny checkpoint; ``fault`` scales the adapter between rollout and training, so that 1
+    is a sound run and 0 one that lost its adapter.
+    """
 
     editor: Literal["qwen", "kontext"]
     model: Path
@@ -53,17 +61,25 @@ class Setting:
     true_cfg: float
     chunk: int
     rows: int
+    fault: float = 1.0
 
 
-class RandomAdapter(pl.Callback):
-    """Gives every weight of the adapter a random value before the first round."""
+class RandomAdapter(RolloutCallback):
+    """Gives every weight of the adapter a random value, and after the rollout scales them all by ``fault``."""
 
+    def __init__(self, fault: float = 1.0) -> None:
+        self.fault = fault
+
+    @torch.no_grad()
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         draw = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for p in pl_module.parameters():
-                if p.requires_grad:
-                    p.copy_(0.05 * torch.randn(p.shape, generator=draw))
+        for p in filter(lambda p: p.requires_grad, pl_module.parameters()):
+            p.copy_(0.05 * torch.randn(p.shape, generator=draw))
+
+    @torch.no_grad()
+    def on_rollout_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, rollout: Rollout) -> None:
+        for p in filter(lambda p: p.requires_grad, pl_module.parameters()):
+            p.mul_(self.fault)
 
 
 def measure(setting: Setting, cases: Path) -> float:
@@ -91,7 +107,7 @@ def measure(setting: Setting, cases: Path) -> float:
         devices=1,
         precision=precision,
         max_epochs=1,
-        callbacks=[RewardCallback(PicturelessScorer(0.0)), RandomAdapter()],
+        callbacks=[RewardCallback(PicturelessScorer(0.0)), RandomAdapter(setting.fault)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -115,22 +131,29 @@ def _no_step(params: Any) -> torch.optim.SGD:
     return torch.optim.SGD(params, lr=0.0)
 
 
-def settings(models: dict[str, Path], sides: list[int]) -> Iterator[Setting]:
-    """Yield every precision with every shape on both editors, with CFG on the one that has it."""
-    for editor, cfg in (("qwen", 1.0), ("qwen", 4.0), ("kontext", 1.0)):
+def settings(models: dict[str, Path], sides: list[int], only: str) -> Iterator[Setting]:
+    """Yield every precision with every shape on both editors, with CFG on the one that has it; then two faults."""
+    for editor, cfg in EDITORS:
         for side, precision, (chunk, rows) in itertools.product(sides, PRECISIONS, SHAPES):
-            yield Setting(editor, models[editor], precision, side, cfg, chunk, rows)  # pyright: ignore[reportArgumentType]
+            if only in precision:
+                yield Setting(editor, models[editor], precision, side, cfg, chunk, rows)
+    for (editor, cfg), side, fault in itertools.product(EDITORS, sides, (0.99, 0.0)):
+        if only in "fp32":
+            yield Setting(editor, models[editor], "fp32", side, cfg, *SHAPES[0], fault)
 
 
-def main(sides: list[int] = [64], layers: int = 4) -> None:  # noqa: B006
+def main(sides: list[int] = [64], layers: int = 4, only: str = "") -> None:  # noqa: B006
     """Measure and print a Markdown table, row by row.
 
     Args:
         sides: Sides of the edits, in pixels.
         layers: Layers of the tiny transformers.
+        only: Part of a precision's name; the others are left out.
     """
-    print("| editor | side | true CFG | precision | chunk | micro-batch | largest abs(ratio - 1) |")
-    print("|---|---:|---:|---|---:|---:|---:|", flush=True)
+    print(
+        "| editor | side | true CFG | precision | chunk | micro-batch | adapter x | largest abs(ratio - 1) |"
+    )
+    print("|---|---:|---:|---|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         size = TransformerSize(layers=layers, single_layers=layers)
         models = {
@@ -138,9 +161,9 @@ def main(sides: list[int] = [64], layers: int = 4) -> None:  # noqa: B006
             "kontext": make_flux_kontext(Path(folder, "kontext"), size, corpus=INSTRUCTIONS),
         }
         cases = write_random_cases(Path(folder, "cases.parquet"), 16, max(sides))
-        for s in settings(models, sides):
+        for s in settings(models, sides, only):
             error = f"{measure(s, cases):.1e}"
-            row = (s.editor, s.side, f"{s.true_cfg:g}", s.precision, s.chunk, s.rows, error)
+            row = (s.editor, s.side, f"{s.true_cfg:g}", s.precision, s.chunk, s.rows, s.fault, error)
             print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 

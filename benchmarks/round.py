@@ -60,7 +60,7 @@ class Workload:
     checkpointing: bool
 
 
-QUICKSTART = Workload(12, 12, 6, 3, 64, 144, 72, False)
+QUICKSTART = Workload(12, 12, 6, 3, 64, 48, 36, False)
 PRESET = Workload(2, 8, 10, 3, 512, 8, 4, True)
 
 

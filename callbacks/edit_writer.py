@@ -66,9 +66,9 @@ class EditWriter(pl.Callback):
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Join the ranks' parts."""
         trainer.strategy.barrier("edit_writer_end")
+        root = self._root(trainer)  # asks the other ranks
         if not trainer.is_global_zero:
             return
-        root = self._root(trainer)
         parts = [_part(root, rank) for rank in range(trainer.world_size)]
         joined = root / ".metadata.jsonl"
         joined.write_bytes(b"".join(part.read_bytes() for part in parts))

@@ -67,6 +67,7 @@ class RunSummary(pl.Callback):
             return
         mine = torch.tensor(float(self.num_cases), device=pl_module.device)
         self.num_cases = int(trainer.strategy.reduce(mine, reduce_op="sum"))
+        folder = trainer.log_dir  # asks the other ranks
         if not trainer.is_global_zero:
             return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
@@ -77,7 +78,9 @@ class RunSummary(pl.Callback):
         scores = scores_by_case(trainer)
         self.scores_after = [scores.get((case, 0)) for case in self.edits]
         if len(self.curve) == 1:
-            self._keep_before(trainer)
+            self.scores_before = self.scores_after
+            if folder is not None:
+                self._keep_before(Path(folder))
         if trainer.sanity_checking and trainer.logger is not None:
             # Lightning logs nothing of this validation; without it the curves lack the score to beat.
             trainer.logger.log_metrics(figures, step=0)
@@ -105,11 +108,8 @@ class RunSummary(pl.Callback):
         print(f"by task: {folder}/summary.json   pictures: {folder}/before_after.png")
         print(f"curves and pictures: tensorboard --logdir {folder}")
 
-    def _keep_before(self, trainer: pl.Trainer) -> None:
-        self.scores_before = self.scores_after
-        if trainer.log_dir is None:
-            return
-        folder = Path(trainer.log_dir, "before")
+    def _keep_before(self, run: Path) -> None:
+        folder = run / "before"
         folder.mkdir(parents=True, exist_ok=True)
         for i, (_, _, edit) in enumerate(self.edits.values()):
             edit.save(folder / f"{i:03d}.png")

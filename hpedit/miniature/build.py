@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -100,7 +101,16 @@ def export(untrained: Path, trained: Path, folder: Path) -> None:
     unknown = pipeline.transformer.load_state_dict(weights, strict=False).unexpected_keys
     assert not unknown, f"{trained}: weights of another model: {unknown[:3]}"
     pipeline.to(torch.float16).save_pretrained(folder)
+    _forget_paths(folder)
     print(f"editor written to {folder}")
+
+
+def _forget_paths(folder: Path) -> None:
+    """Drop from every config the path that it was once loaded from: nobody else's machine has it."""
+    for file in folder.rglob("*.json"):
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:

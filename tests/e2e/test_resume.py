@@ -117,6 +117,20 @@ def test_a_run_killed_again_and_again_at_random_moments_comes_to_the_same_end(
     assert_same_end(tmp_path / "runs", whole)
 
 
+def test_a_run_goes_on_from_a_checkpoint_that_was_written_after_a_validation(
+    studio: Path, whole: Path, tmp_path: Path
+):
+    """Where a config names no ModelCheckpoint, Lightning's own writes after validations, before the epoch ends."""
+    found = killed_at(settings(studio, "grpo"), "sampling", 3, tmp_path)
+    del found["trainer"]["callbacks"][0]
+    args = fit(found, tmp_path)
+    assert finish(args).code == KILLED
+    assert [path.name for path in checkpoints(tmp_path / "runs")] == ["epoch=1-step=4.ckpt"]
+    ended = finish([*args, "--ckpt_path", "last"])
+    assert ended.code == 0, ended.output
+    assert_same_end(tmp_path / "runs", whole)
+
+
 def copied(whole: Path, studio: Path, folder: Path) -> list[str]:
     """Return the command that made a copy of the undisturbed run, to go on in it."""
     args = fit(settings(studio, "grpo"), folder)

@@ -44,6 +44,13 @@ def test_the_average_is_exported_in_half_precision(untrained, trained, tmp_path)
     assert torch.equal(weights["img_in.weight"], before["img_in.weight"].half())
 
 
+def test_no_path_of_this_machine_is_exported(untrained, trained, tmp_path):
+    export(untrained, trained, tmp_path / "shipped")
+    texts = [file.read_text() for file in (tmp_path / "shipped").rglob("*.json")]
+    assert texts
+    assert not any(str(tmp_path) in text for text in texts)
+
+
 def test_weights_of_another_model_are_refused(untrained, trained, tmp_path):
     checkpoint = torch.load(trained, weights_only=True)
     average = checkpoint["callbacks"]["TrainedWeightsEMA"]["average"]

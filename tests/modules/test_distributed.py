@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tests.modules import runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a minute of processor time
 
 # Sums run in another order. The weights move by 7e-3 (fp32) and 2e-3 (bf16); measured: 2e-9, 8e-9 and 2e-5.
 FP32, FP32_ALL_WEIGHTS, BF16 = 1e-7, 1e-6, 2e-4
@@ -56,7 +56,7 @@ def launch(world: int, *arguments: str) -> None:
         for r in range(world)
     ]
     try:
-        said = [rank.communicate(timeout=500)[0] for rank in ranks]
+        said = [rank.communicate(timeout=1200)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
