@@ -14,10 +14,10 @@ PURE = ("flow", "sde", "advantage", "losses")
 # A file may import files of its own layer and below; what is not named lies in layer 2.
 LAYERS = {
     0: ("types", "tasks"),
-    1: PURE,
+    1: (*PURE, "calibration.metrics"),
     3: ("rollout",),
     4: ("modules",),
-    5: ("cli", "miniature", "build", "bench"),
+    5: ("cli", "miniature", "build", "bench", "calibration", "rating", "scoring", "commands"),
 }
 FILES = [*sorted((ROOT / "hpedit").rglob("*.py")), *sorted(ROOT.glob("callbacks/*.py"))]
 FILES += sorted(ROOT.glob("datamodules/*.py"))
@@ -34,9 +34,12 @@ def imported(source: str) -> Iterator[str]:
 
 
 def layer(name: str) -> int:
-    """Return the layer of a dotted name inside hpedit."""
-    part = name.split(".")[1]
-    return next((number for number, parts in LAYERS.items() if part in parts), 2)
+    """Return the layer of a dotted name inside hpedit: of its file where LAYERS names it, else of its package."""
+    for part in (".".join(name.split(".")[1:3]), name.split(".")[1]):
+        for number, parts in LAYERS.items():
+            if part in parts:
+                return number
+    return 2
 
 
 def dotted(file: Path) -> str:
