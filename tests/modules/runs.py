@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from safetensors.torch import save_file
 from torch import Tensor
 
+from callbacks.edit_writer import EditWriter
+from callbacks.export import AdapterExport
+from callbacks.image_grid import ImageGrid
+from callbacks.reward import RewardCallback
+from callbacks.summary import RunSummary
 from hpedit.modules.dpo import DPOModule
 from hpedit.modules.grpo import FlowGRPOModule, GRPOLoss
 from hpedit.modules.strategy import ShardedStrategy
 from tests.modules import support
+from tests.support.scorers import BrightnessScorer
 
 LOSS = GRPOLoss(clip_low=0.2, clip_high=0.2, kl_weight=0.01)
 # Two batches of two cases a round: 0 1 | 2 3, then 4 5 | 6 7, then 8 9 | 10 11.
@@ -108,6 +116,29 @@ def dpo_run(checkpoint: str, out: Path) -> None:
     write("dpo", out, module, {"metrics": {k: float(v) for k, v in run.logged_metrics.items()}})
 
 
+def ddp() -> DDPStrategy:
+    """A rank that waits for two minutes waits for one that asks for nothing: an error, rather than a hang."""
+    return DDPStrategy(process_group_backend="gloo", timeout=timedelta(minutes=2))
+
+
+def watched_run(checkpoint: str, out: Path) -> None:
+    """Train, validate and predict under all that writes into the run's folder, which is asked for on every rank."""
+    watchers = [RewardCallback(BrightnessScorer()), ImageGrid(1), AdapterExport(), RunSummary(), EditWriter()]
+    run = support.trainer(
+        1,
+        [*watchers],
+        strategy=ddp(),
+        devices=world()[1],
+        logger=TensorBoardLogger(str(out), "watched", 0),
+        limit_val_batches=1,
+        num_sanity_val_steps=-1,
+    )
+    module = support.grpo(checkpoint)
+    run.fit(module, datamodule=support.Cases())
+    own = support.batches([support.cases(600 + 2 * world()[0], 2)])
+    run.predict(module, own, return_predictions=False)
+
+
 def perturbed_run(checkpoint: str, out: Path) -> None:
     """Change a weight between rollout and training on the last rank only; write how each rank ended."""
     module = support.grpo(checkpoint)
@@ -125,7 +156,7 @@ def perturbed_run(checkpoint: str, out: Path) -> None:
 def main(checkpoint: str, folder: str) -> None:
     """All runs of a rank, one after the other: starting a process costs more than a run."""
     out = Path(folder)
-    rollout_run("ddp", checkpoint, out, strategy="ddp")
+    rollout_run("ddp", checkpoint, out, strategy=ddp())
     rollout_run("fsdp", checkpoint, out, strategy=gloo(), validate=True)
     rollout_run("fsdp_resumed", checkpoint, out, strategy=gloo(), ckpt_path=out / "fsdp/round0.ckpt")
     rollout_run("fsdp_from_one", checkpoint, out, strategy=gloo(), ckpt_path=out / "one/round0.ckpt")
@@ -135,6 +166,7 @@ def main(checkpoint: str, folder: str) -> None:
     rollout_run("sharded_resumed", checkpoint, out, rounds=2, strategy=gloo(), module=again, ckpt_path=start)
     rollout_run("full", checkpoint, out, rounds=2, strategy=gloo(), module=full_module(checkpoint))
     dpo_run(checkpoint, out)
+    watched_run(checkpoint, out)
     perturbed_run(checkpoint, out)
 
 

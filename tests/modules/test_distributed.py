@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hpedit.records import read_cases
 from tests.modules import runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a minute of processor time
@@ -196,6 +197,17 @@ def test_dpo_runs_on_two_ranks_with_different_pairs(out: Path):
     metrics = report(out, "dpo", 0)["metrics"]
     assert metrics["train/win_change"] != report(out, "dpo", 1)["metrics"]["train/win_change"]
     assert moved(weights(out, "dpo")) > 1e-3
+
+
+def test_what_writes_into_the_run_s_folder_waits_for_no_rank(out: Path):
+    """Asking for the folder is a broadcast: a callback that asks on the first rank only would wait for ever."""
+    folder = out / "watched/version_0"
+    assert json.loads((folder / "summary.json").read_text())["num_cases"] == 4
+    assert (folder / "before_after.png").exists()
+    assert (folder / "adapter/round_0001").is_dir()
+    predicted = {case.case_id: case for case in read_cases(str(folder / "predictions"))}
+    assert sorted(predicted) == [f"case{i}" for i in range(600, 604)]
+    assert all(len(case.candidates) == 1 for case in predicted.values())
 
 
 @pytest.mark.parametrize("rank", [0, 1])
