@@ -14,8 +14,9 @@ from torch import Tensor
 from hpedit.rollout import RolloutCallback, RolloutOwner
 from hpedit.scorers.base import Scorer
 from hpedit.scorers.figures import score_figures
-from hpedit.scorers.metric import HPScore
-from hpedit.scorers.pool import Scored, ScoringPool, Ticket, WeightedScorer
+from hpedit.scorers.metric import task_means
+from hpedit.scorers.pool import Scored, ScoringPool, Ticket, WeightedScorer, expect_usable
+from hpedit.scorers.referee import Referee
 from hpedit.scorers.reward import hp_reward
 from hpedit.types import EditedBatch, Rollout
 
@@ -29,7 +30,8 @@ class RewardCallback(RolloutCallback):
 
     Rollouts: fills score and reward, NaN where they could not be had, and the module's ``round_metrics``.
     Validation and test: logs val/hp_score (macro mean), val/hp_score/<task>, val/failed_share and val/unchanged_share,
-    and val/scorer/<name> of each of several scorers; the same under test/.
+    and val/scorer/<name> of each of several scorers; with a referee, val/referee/hp_score, val/hacking_gap and
+    val/hacking_gap_change since the first validation; the same under test/.
     """
 
     def __init__(
@@ -42,11 +44,12 @@ class RewardCallback(RolloutCallback):
         max_failed_share: float = 0.2,
         timeout: float = 600.0,
         unchanged_tolerance: float = 1.0,
+        referee: Scorer | None = None,
     ) -> None:
         """
         Args:
             scorers: one scorer, or several with names and weights. The score is their weighted mean, and missing
-                where one of positive weight failed; one of weight 0 is a referee: logged, never rewarded.
+                where one of positive weight failed; one of weight 0 is asked and logged, never rewarded.
             alpha: slope of the reward 1 / (1 + exp(-(alpha * score - beta))).
             beta: shift of the reward.
             batch_size: edits in one call of a scorer.
@@ -55,9 +58,11 @@ class RewardCallback(RolloutCallback):
             timeout: seconds to wait for outstanding scores at the end of a round; later ones are missing.
             unchanged_tolerance: an edit within this mean absolute difference of its source, in 8-bit levels, counts
                 as unchanged.
+            referee: a second judge that is asked in validation and test only, such as a better or dearer one of
+                another family; how far the score runs ahead of it is how far the reward is being gamed.
         """
         members = [WeightedScorer("hp_scorer", scorers)] if isinstance(scorers, Scorer) else scorers
-        _expect_usable(members)
+        expect_usable(members)
         if not 0.0 <= max_failed_share <= 1.0:
             raise ValueError(f"reward.max_failed_share: expected a share in [0, 1], got {max_failed_share}")
         if batch_size < 1 or max_in_flight < 1:
@@ -73,6 +78,7 @@ class RewardCallback(RolloutCallback):
         self.max_failed_share = max_failed_share
         self.timeout = timeout
         self.unchanged_tolerance = unchanged_tolerance
+        self.referee = None if referee is None else Referee(referee, batch_size, max_in_flight)
         self._pool: ScoringPool | None = None
         self._sampled: list[Ticket] = []
         self._evaluated: list[Ticket] = []
@@ -102,6 +108,11 @@ class RewardCallback(RolloutCallback):
                 member.scorer.check()
             except (ConnectionError, ValueError) as error:
                 raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
+        try:
+            if self.referee is not None:
+                self.referee.open()
+        except (ConnectionError, ValueError) as error:
+            raise type(error)(f"--reward.referee cannot score: {error}") from error
         self._pool = ScoringPool(self.scorers, self.batch_size, self.max_in_flight, self.unchanged_tolerance)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -140,6 +151,8 @@ class RewardCallback(RolloutCallback):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._evaluated = []
+        if self.referee is not None:
+            self.referee.start()
 
     def on_validation_batch_end(
         self,
@@ -156,6 +169,8 @@ class RewardCallback(RolloutCallback):
                 f"{owner}: validation and test steps must return an EditedBatch to score, got {got}"
             )
         self._evaluated.append(self._opened().submit(outputs))
+        if self.referee is not None:
+            self.referee.submit(outputs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log_evaluation(trainer, pl_module, "val")
@@ -168,7 +183,7 @@ class RewardCallback(RolloutCallback):
 
     def _log_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         scored = self._collect(self._evaluated)
-        means = _means(scored.task, scored.value, pl_module)
+        means = task_means(scored.task, scored.value, pl_module.device)
         overall, failed_share = means.pop("overall"), means.pop("failed_share")
         counts = torch.tensor([scored.unchanged, len(scored.value)], dtype=torch.float64)
         unchanged, edits = _total(trainer, pl_module, counts).tolist()
@@ -177,13 +192,23 @@ class RewardCallback(RolloutCallback):
         if len(self.scorers) > 1:
             for name, scores in scored.by_scorer.items():
                 values = [score.value for score in scores]
-                figures[f"scorer/{name}"] = _means(scored.task, values, pl_module)["overall"]
+                figures[f"scorer/{name}"] = task_means(scored.task, values, pl_module.device)["overall"]
+        if self.referee is not None:
+            keeps = stage == "val" and _is_whole(trainer)
+            figures |= self.referee.figures(scored, self.timeout, pl_module.device, keeps)
         # Equal on all ranks already; sync_dist tells Lightning so.
         pl_module.log(f"{stage}/hp_score", overall, prog_bar=True, sync_dist=True)
         pl_module.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, sync_dist=True)
         self._expect_enough(scored, failed_share.item(), f"this {stage} run")
 
-    # Both.
+    # Both, and what outlives a run.
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"first_gap": None if self.referee is None else self.referee.first_gap}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.referee is not None:
+            self.referee.first_gap = state_dict["first_gap"]
 
     def _opened(self) -> ScoringPool:
         assert self._pool is not None, "Lightning calls setup before any other hook"
@@ -195,6 +220,8 @@ class RewardCallback(RolloutCallback):
     def _close(self) -> None:
         if self._pool is not None:
             self._pool.close()
+        if self.referee is not None:
+            self.referee.close()
 
     def _expect_enough(self, scored: Scored, failed_share: float, when: str) -> None:
         """Stop, on all ranks alike, if too many scores are missing; warn if some are."""
@@ -208,19 +235,9 @@ class RewardCallback(RolloutCallback):
         rank_zero_warn(report)
 
 
-def _expect_usable(members: list[WeightedScorer]) -> None:
-    names = [member.name for member in members]
-    if len(set(names)) != len(names):
-        raise ValueError(f"reward.scorers: expected distinct names, got {', '.join(names)}")
-    if any(member.weight < 0 for member in members) or not any(member.weight > 0 for member in members):
-        weights = ", ".join(f"{member.name}: {member.weight:g}" for member in members) or "no scorer"
-        raise ValueError(f"reward.scorers: expected weights >= 0 and one above 0, got {weights}")
-
-
-def _means(tasks: list[str], scores: list[float], pl_module: pl.LightningModule) -> dict[str, Tensor]:
-    metric = HPScore().to(pl_module.device)
-    metric.update(tasks, torch.tensor(scores))
-    return metric.compute()
+def _is_whole(trainer: pl.Trainer) -> bool:
+    """Say whether this validation sees all cases, unlike a sanity check of a few of them."""
+    return not trainer.sanity_checking or trainer.num_sanity_val_batches == trainer.num_val_batches
 
 
 def _total(trainer: pl.Trainer, pl_module: pl.LightningModule, sums: Tensor) -> Tensor:

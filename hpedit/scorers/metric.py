@@ -52,3 +52,12 @@ class HPScore(Metric):
             "overall": means.mean(),
             "failed_share": self.missing.sum() / every,
         }
+
+
+def task_means(
+    tasks: Sequence[str], scores: Sequence[float], device: torch.device | str
+) -> dict[str, Tensor]:
+    """Return HPScore of these scores, NaN for one that could not be had, and of those of all other ranks."""
+    metric = HPScore().to(device)
+    metric.update(tasks, torch.tensor(scores))
+    return metric.compute()

@@ -149,6 +149,16 @@ class ScoringPool:
         return sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
 
 
+def expect_usable(members: Sequence[WeightedScorer]) -> None:
+    """Raise ValueError, naming --reward.scorers, unless the names differ and the weights can be averaged."""
+    names = [member.name for member in members]
+    if len(set(names)) != len(names):
+        raise ValueError(f"reward.scorers: expected distinct names, got {', '.join(names)}")
+    if any(member.weight < 0 for member in members) or not any(member.weight > 0 for member in members):
+        weights = ", ".join(f"{member.name}: {member.weight:g}" for member in members) or "no scorer"
+        raise ValueError(f"reward.scorers: expected weights >= 0 and one above 0, got {weights}")
+
+
 def requests_of(edited: EditedBatch) -> tuple[dict[int, ScoreRequest], list[int]]:
     """Turn edits into requests by row, and list the rows whose pictures hold NaN or infinity.
 

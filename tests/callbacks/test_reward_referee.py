@@ -1,0 +1,130 @@
+"""A referee beside the reward: asked in evaluations only; its distance is logged and outlives a run."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+
+from callbacks.reward import RewardCallback
+from hpedit.scorers.base import Score
+from hpedit.types import EditedBatch
+from tests.callbacks.test_reward import SCORES, Painter, trainer
+from tests.support.edits import RedScorer, edited
+from tests.support.scorers import BrightnessScorer
+
+
+class Strict(RedScorer):
+    """Gives a fifth of RedScorer's score."""
+
+    def _score(self, request: Any) -> Score:
+        score = super()._score(request)
+        return Score(score.value / 5, failure=score.failure)
+
+
+class Climber(Painter):
+    """Paints edits that RedScorer finds better by a point in every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluates = self.paint
+
+    def paint(self, index: int) -> EditedBatch:
+        reached = 0 if self.trainer.sanity_checking else self.current_epoch + 1
+        return edited([float(reached)] * 4, 4 * index)
+
+
+class Gaps(pl.Callback):
+    """Notes the gap and its change at each validation."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, float]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        figures = trainer.callback_metrics
+        change = figures.get("val/hacking_gap_change", math.nan)
+        self.seen.append((round(float(figures["val/hacking_gap"]), 4), round(float(change), 4)))
+
+
+def validate(reward: RewardCallback) -> dict[str, float]:
+    (logged,) = trainer(reward, limit_val_batches=1.0).validate(Painter(), verbose=False)
+    return dict(logged)
+
+
+def test_the_referee_sees_evaluations_and_no_rollout() -> None:
+    referee, scorer = RedScorer(), RedScorer()
+    trainer(RewardCallback(scorer, referee=referee)).fit(Painter())
+    assert (len(scorer.calls), referee.calls, referee.checks) == (2, [], 1)
+    validate(RewardCallback(scorer, referee=referee))
+    assert sum(map(len, referee.calls)) == len(SCORES)
+
+
+def test_the_gap_is_the_rewards_macro_mean_minus_the_referees() -> None:
+    logged = validate(RewardCallback(RedScorer(), referee=Strict()))
+    # One case a task, so that the macro mean is the mean.
+    mean = sum(SCORES) / len(SCORES)
+    assert logged["val/referee/hp_score"] == pytest.approx(mean / 5)
+    assert logged["val/referee/hp_score/style_transfer"] == pytest.approx(SCORES[7] / 5)
+    assert logged["val/hacking_gap"] == pytest.approx(mean * 4 / 5)
+    assert logged["val/hp_score"] == pytest.approx(mean), "the referee counts for nothing"
+
+
+def test_the_gap_is_taken_over_edits_that_both_scored() -> None:
+    reward = RewardCallback(RedScorer(failing=["case-5"]), referee=Strict(failing=["case-1", "case-2"]))
+    with pytest.warns(UserWarning, match="25% of the referee's scores could not be had: 429: too many"):
+        logged = validate(reward)
+    both = [SCORES[i] * 4 / 5 for i in (0, 3, 4, 6, 7)]
+    assert logged["val/hacking_gap"] == pytest.approx(sum(both) / 5)
+    assert logged["val/referee/failed_share"] == 0.25
+
+
+def test_a_referee_that_says_nothing_stops_no_run() -> None:
+    mute = BrightnessScorer(failing=tuple(edited(SCORES).cases.task))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        logged = validate(RewardCallback(RedScorer(), referee=mute))
+    assert logged["val/referee/failed_share"] == 1.0
+    assert math.isnan(logged["val/hacking_gap"])
+    assert "val/hacking_gap_change" not in logged
+
+
+def test_a_test_run_has_a_gap_and_no_change() -> None:
+    (logged,) = trainer(RewardCallback(RedScorer(), referee=Strict())).test(Painter(), verbose=False)
+    assert logged["test/hacking_gap"] == pytest.approx(2.0)
+    assert "test/hacking_gap_change" not in logged
+
+
+@pytest.mark.parametrize(
+    ("sanity", "changes"),
+    [(-1, [(0.0, 0.0), (0.8, 0.8), (1.6, 1.6)]), (1, [(0.0, math.nan), (0.8, 0.0), (1.6, 0.8)])],
+)
+def test_the_change_counts_from_the_first_whole_validation(
+    sanity: int, changes: list[tuple[float, float]]
+) -> None:
+    gaps = Gaps()
+    settings: dict[str, Any] = {"limit_val_batches": 1.0, "num_sanity_val_steps": sanity, "max_epochs": 2}
+    trainer(RewardCallback(RedScorer(), referee=Strict()), gaps, **settings).fit(Climber())
+    assert str(gaps.seen) == str(changes)
+
+
+def test_a_resumed_run_counts_from_the_same_validation(tmp_path: Path) -> None:
+    first, gaps = tmp_path / "first.ckpt", Gaps()
+    runner = trainer(RewardCallback(RedScorer(), referee=Strict()), limit_val_batches=1.0)
+    runner.fit(Climber())
+    runner.save_checkpoint(first)
+    resumed = trainer(
+        RewardCallback(RedScorer(), referee=Strict()), gaps, limit_val_batches=1.0, max_epochs=2
+    )
+    resumed.fit(Climber(), ckpt_path=first)
+    assert gaps.seen == [(1.6, 0.8)]
+
+
+def test_a_referee_that_cannot_score_is_named_before_the_model_is_loaded() -> None:
+    module, reward = Painter(), RewardCallback(RedScorer(), referee=RedScorer(broken="nobody at :8001"))
+    with pytest.raises(ConnectionError, match=r"--reward\.referee cannot score: nobody at :8001"):
+        trainer(reward).fit(module)
+    assert not module.configured
