@@ -82,44 +82,20 @@ class TransformersBackend:
         device = torch.device(
             self.device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
         )
-        try:
-            processor = AutoProcessor.from_pretrained(self.model, revision=self.revision)
-            model: Any = AutoModelForImageTextToText.from_pretrained(
-                self.model, revision=self.revision, dtype=getattr(torch, self.dtype)
-            )
-        except (OSError, ValueError) as error:
-            raise ValueError(f"model: cannot load a VLM from {self.model!r}: {error}") from error
-        if processor.chat_template is None:
-            raise ValueError(f"model: {self.model!r} has no chat template, so it cannot be asked")
-        # The answer follows the last token of every row, so the padding goes in front.
-        processor.tokenizer.padding_side = "left"
+        model, processor = load_vlm(self.model, getattr(torch, self.dtype), self.revision)
         model = model.to(device).eval().requires_grad_(False)
-        return _VLM(model, processor, device, _digit_ids(processor.tokenizer, self.model))
+        return _VLM(model, processor, device, digit_ids(processor.tokenizer, self.model))
 
     def _batch(self, vlm: _VLM, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
         """Answer one batch; where it fails, each of its chats alone, so that one bad picture costs one score."""
         try:
             with vlm.lock, torch.inference_mode():
-                inputs = self._inputs(vlm, chats)
+                inputs = chat_inputs(vlm.processor, chats, self.max_pixels).to(vlm.device)
                 return self._texts(vlm, inputs) if generate else _digit_answers(vlm, inputs)
         except (RuntimeError, ValueError) as error:
             if len(chats) == 1:
                 return [Answer(failure=f"{self.model}: {type(error).__name__}: {error}")]
         return [answer for chat in chats for answer in self._batch(vlm, [chat], generate)]
-
-    def _inputs(self, vlm: _VLM, chats: Sequence[list[Message]]) -> Any:
-        turns = [_turns(chat) for chat in chats]
-        size = dict(vlm.processor.image_processor.size)
-        if self.max_pixels is not None:  # Qwen-VL counts the pixels of a picture, whatever its sides
-            size["longest_edge"] = self.max_pixels
-        return vlm.processor(
-            text=[vlm.processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns],
-            images=[[to_pil(p) for m in chat for p in m.parts if isinstance(p, Tensor)] for chat in chats],
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=False,  # the template writes them
-            size=size,
-        ).to(vlm.device)
 
     def _texts(self, vlm: _VLM, inputs: Any) -> list[Answer]:
         tokens = vlm.model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False)
@@ -127,13 +103,48 @@ class TransformersBackend:
         return [Answer(text=text) for text in vlm.processor.batch_decode(replies, skip_special_tokens=True)]
 
 
+def load_vlm(model: str, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, Any]:
+    """Return the VLM and its processor, from a folder or the hub. Raises ValueError where it cannot be asked."""
+    try:
+        processor = AutoProcessor.from_pretrained(model, revision=revision)
+        vlm: Any = AutoModelForImageTextToText.from_pretrained(model, revision=revision, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"model: cannot load a VLM from {model!r}: {error}") from error
+    if processor.chat_template is None:
+        raise ValueError(f"model: {model!r} has no chat template, so it cannot be asked")
+    # The answer follows the last token of every row, so the padding goes in front.
+    processor.tokenizer.padding_side = "left"
+    return vlm, processor
+
+
+def chat_inputs(processor: Any, chats: Sequence[list[Message]], max_pixels: int | None = None) -> Any:
+    """Return the model's inputs for a batch of chats, on the CPU; larger pictures shrink to ``max_pixels``."""
+    turns = [_turns(chat) for chat in chats]
+    size = dict(processor.image_processor.size)
+    if max_pixels is not None:  # Qwen-VL counts the pixels of a picture, whatever its sides
+        size["longest_edge"] = max_pixels
+    return processor(
+        text=[processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns],
+        images=[[to_pil(p) for m in chat for p in m.parts if isinstance(p, Tensor)] for chat in chats],
+        padding=True,
+        return_tensors="pt",
+        add_special_tokens=False,  # the template writes them
+        size=size,
+    )
+
+
+def digit_logprobs(model: Any, inputs: Any, digits: Sequence[int]) -> Tensor:
+    """Return the (n, 6) natural log-probabilities of the digits as the first token of n answers, float32."""
+    logits = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+    return logits.log_softmax(dim=-1)[:, list(digits)]
+
+
 def _digit_answers(vlm: _VLM, inputs: Any) -> list[Answer]:
-    logits = vlm.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
-    digits = logits.log_softmax(dim=-1)[:, vlm.digit_ids]
-    return [Answer(logprobs=tuple(row)) for row in digits.tolist()]
+    return [Answer(logprobs=tuple(row)) for row in digit_logprobs(vlm.model, inputs, vlm.digit_ids).tolist()]
 
 
-def _digit_ids(tokenizer: Any, model: str) -> list[int]:
+def digit_ids(tokenizer: Any, model: str) -> list[int]:
+    """Return the token ids of "0" to "5". Raises ValueError where they are not six single tokens."""
     ids = [tokenizer.encode(digit, add_special_tokens=False) for digit in DIGITS]
     if any(len(tokens) != 1 for tokens in ids) or len({tokens[0] for tokens in ids}) != len(DIGITS):
         raise ValueError(
