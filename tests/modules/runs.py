@@ -137,6 +137,9 @@ def watched_run(checkpoint: str, out: Path) -> None:
     run.fit(module, datamodule=support.Cases())
     own = support.batches([support.cases(600 + 2 * world()[0], 2)])
     run.predict(module, own, return_predictions=False)
+    # Ranks that are out of step now, by a broadcast that one of them never asked for, add up something else.
+    ranks = run.strategy.reduce(torch.tensor(1.0 + world()[0]), reduce_op="sum")
+    (out / f"watched-{world()[0]}.json").write_text(json.dumps({"ranks": float(ranks)}))
 
 
 def perturbed_run(checkpoint: str, out: Path) -> None:

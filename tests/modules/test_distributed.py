@@ -201,6 +201,7 @@ def test_dpo_runs_on_two_ranks_with_different_pairs(out: Path):
 
 def test_what_writes_into_the_run_s_folder_waits_for_no_rank(out: Path):
     """Asking for the folder is a broadcast: a callback that asks on the first rank only would wait for ever."""
+    assert [report(out, "watched", rank)["ranks"] for rank in range(2)] == [3.0, 3.0]
     folder = out / "watched/version_0"
     assert json.loads((folder / "summary.json").read_text())["num_cases"] == 4
     assert (folder / "before_after.png").exists()
