@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from hpedit.scorers.base import Score, ScoreRequest
 from hpedit.scorers.digits import Read, score_from_logprobs, score_from_text
 from hpedit.scorers.prompts import BASE, Message, ScoringPrompt, load_prompts, render
+from hpedit.scorers.score_map import ScoreMap
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Backend(Protocol):
 
 
 class HPScorer:
-    """Scores edits in [0, 5] with a VLM and a prompt per task."""
+    """Scores edits in [0, 5] with a VLM and a prompt per task.
+
+    Where a prompt's version has a fitted map, the expectation goes through it; the probabilities stay the judge's own,
+    and a mode or a generated integer is left as it is.
+    """
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class HPScorer:
         """
         Args:
             backend: the VLM that is asked.
-            prompts: folder with one prompt file per task and base.yaml; the project's own by default.
+            prompts: folder with a prompt file for some tasks or all, and base.yaml; the project's own for the rest.
             task_aware: use each task's prompt; False asks the task-blind base prompt of everything.
             read: "expectation" of the digits' probabilities, their "argmax", or the "generated" integer.
             min_mass: least probability of the six digits together that counts as an answer, in [0, 1].
@@ -72,7 +77,8 @@ class HPScorer:
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         chats = [render(self._prompt(request), request) for request in requests]
-        return [self._score(a) for a in self.backend.answer(chats, generate=self.read == "generated")]
+        answers = self.backend.answer(chats, generate=self.read == "generated")
+        return [self._score(a, self._prompt(r).map) for a, r in zip(answers, requests, strict=True)]
 
     def _prompt(self, request: ScoreRequest) -> ScoringPrompt:
         name = request.task if self.task_aware else BASE
@@ -80,9 +86,12 @@ class HPScorer:
             raise ValueError(f"{request.case_id}: no scoring prompt for task {name!r}")
         return self.prompts[name]
 
-    def _score(self, answer: Answer) -> Score:
+    def _score(self, answer: Answer, fitted: ScoreMap | None) -> Score:
         if answer.failure is not None:
             return Score.missing(answer.failure)
-        if answer.logprobs is not None and self.read != "generated":
-            return score_from_logprobs(answer.logprobs, self.read, self.min_mass)
-        return score_from_text(answer.text or "")
+        if answer.logprobs is None or self.read == "generated":
+            return score_from_text(answer.text or "")
+        score = score_from_logprobs(answer.logprobs, self.read, self.min_mass)
+        if fitted is None or self.read != "expectation" or score.failure is not None:
+            return score
+        return replace(score, value=fitted(score.value))

@@ -1,52 +1,42 @@
-"""Scoring prompts: their YAML schema, and how one becomes a chat about one edit."""
+"""Scoring prompts: where their files lie, and how one becomes a chat about one edit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from hpedit.scorers.base import ScoreRequest
 from hpedit.scorers.digits import DIGITS
+from hpedit.scorers.prompt_schema import (
+    CalibrationRecord,
+    Order,
+    ScoringPrompt,
+    dump_prompt,
+    parse_prompt,
+)
 from hpedit.tasks import TASKS
 
+__all__ = [
+    "BASE",
+    "CalibrationRecord",
+    "Message",
+    "Order",
+    "ScoringPrompt",
+    "default_folder",
+    "dump_prompt",
+    "load_prompts",
+    "parse_prompt",
+    "quoted",
+    "render",
+]
+
 BASE = "base"
-Order = Literal["rubric_first", "images_first"]
-_FIELDS = {"version", "provenance", "order", "preamble", "checks", "caps", "scale", "answer"}
-_OPTIONAL = {"caps"}
-
-
-@dataclass(frozen=True)
-class ScoringPrompt:
-    """How one task's edits are judged.
-
-    Attributes:
-        name: a canonical task, or "base" for the task-blind prompt.
-        version: changes whenever the wording does; scores of different versions do not compare.
-        provenance: where the criteria come from.
-        order: "rubric_first" puts what many requests share in front (rubric, instruction, source, edit), so that a
-            server with a prefix cache reads it once; "images_first" is the order of the paper's figures.
-        preamble: what the judge is and is to do.
-        checks: task-specific criteria, may be empty.
-        caps: findings that bound the score from above, may be empty.
-        scale: what each score from 0 to 5 stands for.
-        answer: the form of the reply.
-    """
-
-    name: str
-    version: str
-    provenance: str
-    order: Order
-    preamble: str
-    checks: tuple[str, ...]
-    caps: tuple[str, ...]
-    scale: tuple[str, ...]
-    answer: str
+NAMES = (*TASKS, BASE)
 
 
 @dataclass(frozen=True)
@@ -70,12 +60,19 @@ def default_folder(package: Path = Path(__file__).resolve().parents[1]) -> Path:
 def load_prompts(folder: str | Path | None = None) -> dict[str, ScoringPrompt]:
     """Read the eight tasks' prompts and the base prompt, by name.
 
-    Raises ValueError that names the file and the field at fault.
+    A folder of one's own may hold some of them; the rest are the project's, which is said once.
+    Raises ValueError that names the file and the field at fault, or a folder without any prompt.
     """
-    path = Path(folder) if folder is not None else default_folder()
+    shipped = default_folder()
+    path = Path(folder) if folder is not None else shipped
     if not path.is_dir():
         raise ValueError(f"prompts: expected a folder, got {str(path)!r}")
-    return {name: _load(path / f"{name}.yaml", name) for name in (*TASKS, BASE)}
+    own = [name for name in NAMES if (path / f"{name}.yaml").is_file()]
+    if not own:
+        raise ValueError(f"prompts: {path} has none of {', '.join(f'{name}.yaml' for name in NAMES)}")
+    if lacking := [name for name in NAMES if name not in own]:
+        rank_zero_info(f"prompts: {path} gives {', '.join(own)}; shipped ones for {', '.join(lacking)}")
+    return {name: _load((path if name in own else shipped) / f"{name}.yaml", name) for name in NAMES}
 
 
 def render(prompt: ScoringPrompt, request: ScoreRequest) -> list[Message]:
@@ -133,58 +130,9 @@ def _source_label(index: int) -> str:
 
 def _load(file: Path, name: str) -> ScoringPrompt:
     try:
-        record = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"prompts: cannot read {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"prompts: {file} is not YAML: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"prompts: {file}: expected a mapping of fields, got {type(record).__name__}")
-    _expect_fields(record, file)
-    return ScoringPrompt(
-        name=name,
-        version=_text(record, "version", file),
-        provenance=_text(record, "provenance", file),
-        order=_order(record, file),
-        preamble=_text(record, "preamble", file),
-        checks=_lines(record, "checks", file),
-        caps=_lines(record, "caps", file),
-        scale=_scale(record, file),
-        answer=_text(record, "answer", file),
-    )
-
-
-def _expect_fields(record: Mapping[str, Any], file: Path) -> None:
-    if missing := _FIELDS - _OPTIONAL - record.keys():
-        raise ValueError(f"prompts: {file}: missing field {', '.join(sorted(missing))}")
-    if unknown := record.keys() - _FIELDS:
-        raise ValueError(f"prompts: {file}: unknown field {', '.join(sorted(map(str, unknown)))}")
-
-
-def _text(record: Mapping[str, Any], field: str, file: Path) -> str:
-    value = record[field]
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"prompts: {file}: {field}: expected text, got {value!r}")
-    return value.strip()
-
-
-def _lines(record: Mapping[str, Any], field: str, file: Path) -> tuple[str, ...]:
-    value = record.get(field, [])
-    if not isinstance(value, list) or not all(isinstance(line, str) and line.strip() for line in value):
-        raise ValueError(f"prompts: {file}: {field}: expected a list of texts, got {value!r}")
-    return tuple(line.strip() for line in value)
-
-
-def _order(record: Mapping[str, Any], file: Path) -> Order:
-    value = record["order"]
-    if value not in ("rubric_first", "images_first"):
-        raise ValueError(f"prompts: {file}: order: expected rubric_first or images_first, got {value!r}")
-    return value
-
-
-def _scale(record: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    value = record["scale"]
-    if not isinstance(value, dict) or set(value) != set(range(len(DIGITS))):
-        raise ValueError(f"prompts: {file}: scale: expected one line for each of 0 to 5, got {value!r}")
-    lines = {f"scale {score}": line for score, line in value.items()}
-    return tuple(_text(lines, f"scale {digit}", file) for digit in DIGITS)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"prompts: {file}: not YAML: {error}") from error
+    return parse_prompt(text, name, str(file))

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from hpedit.scorers.base import Scorer, ScoreRequest
+from hpedit.scorers.base import Score, Scorer, ScoreRequest
+from hpedit.scorers.digits import Read
 from hpedit.scorers.hp_scorer import Answer, Backend, HPScorer
-from hpedit.scorers.prompts import Message
+from hpedit.scorers.prompts import Message, dump_prompt, load_prompts
+from hpedit.scorers.score_map import AffineMap
 from hpedit.tasks import TASKS
 
 LOGPROBS = tuple(math.log(p) for p in (0.02, 0.02, 0.06, 0.1, 0.35, 0.25))
@@ -46,6 +50,24 @@ def test_expectation_and_mode_are_read_off_the_same_answer(
     assert mode.value == 4.0
     assert mode.mass == pytest.approx(0.8)
     assert backend.generate == [False, False]
+
+
+def test_a_prompts_map_moves_the_expectation_and_nothing_else(
+    tmp_path: Path, make_requests: Callable[[int], list[ScoreRequest]]
+) -> None:
+    [plain] = HPScorer(Recorded(Answer(logprobs=LOGPROBS))).score(make_requests(1))
+    prompt = load_prompts()[make_requests(1)[0].task]
+    (tmp_path / f"{prompt.name}.yaml").write_text(dump_prompt(replace(prompt, map=AffineMap(0.5, 1.0))))
+
+    def score(answer: Answer, read: Read = "expectation") -> Score:
+        return HPScorer(Recorded(answer), str(tmp_path), read=read).score(make_requests(1))[0]
+
+    mapped = score(Answer(logprobs=LOGPROBS))
+    assert mapped == replace(plain, value=0.5 * plain.value + 1.0)
+    assert score(Answer(logprobs=LOGPROBS), "argmax").value == 4.0
+    assert score(Answer(text="3")).value == 3.0
+    faint = score(Answer(logprobs=tuple(value - 3 for value in LOGPROBS)))
+    assert math.isnan(faint.value)
 
 
 def test_the_generated_integer_is_asked_for_as_text(
