@@ -19,7 +19,7 @@ class Logistic:
     """f(x) = low + (high - low) / (1 + exp(-(x - centre) / width)); the identity where no fit was had.
 
     Attributes:
-        low, high: what f tends to, in [0, 5].
+        low, high: what f tends to; they may lie off the scale, where only its straight part is needed.
         centre, width: where it is steepest and how far the slope reaches, on the judge's scale; width > 0.
         failure: why there is no fit; None where there is one.
     """
@@ -41,8 +41,9 @@ def fit_logistic(x: Floats, y: Floats) -> Logistic:
     """
     if len(x) < _LEAST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Logistic(failure=f"a fit wants {_LEAST} edits and spread in both scores")
-    start = [y.min(), y.max(), x.mean(), max(float(x.std()), 0.05)]
-    bounds = ([0.0, 0.0, -5.0, 0.01], [5.0, 5.0, 10.0, 50.0])
+    start = [float(y.min()), float(y.max()), x.mean(), max(float(x.std()), 0.05)]
+    # The limits may lie off the scale, so that a straight line is among the curves.
+    bounds = ([-10.0, 0.0, -5.0, 0.01], [5.0, 15.0, 10.0, 50.0])
     try:
         with warnings.catch_warnings():
             # The covariance of the parameters is not asked for.

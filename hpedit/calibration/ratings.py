@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from hpedit.calibration.quarantine import Quarantine
 from hpedit.cases import Candidate, Case
@@ -131,7 +132,8 @@ def _values(
     return {cand_id: by_rater for cand_id, by_rater in values.items() if by_rater}
 
 
-def is_score(value: object) -> bool:
+def is_score(value: Any) -> bool:
     """Say whether ``value`` is a finite number in [0, 5]."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0.0 <= value <= BEST
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and 0.0 <= value <= BEST

@@ -7,6 +7,7 @@ sums over edits, pairs or ranks, so R resamples are a few matrix products with t
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpedit.calibration.metrics import CLASSES, Floats, Rows, case_correlations, ordered_pairs, rounded
 
@@ -26,17 +27,24 @@ def weighted_figures(x: Floats, y: Floats, rows: Rows, weights: Floats) -> dict[
     NaN where a resample does not define a figure; krcc is NaN throughout above MOST_FOR_KENDALL edits.
     """
     w = weights[:, rows]
+    return {
+        **edit_figures(x, y, w),
+        "krcc": kendall(x, y, w) if len(x) <= MOST_FOR_KENDALL else np.full(len(w), np.nan),
+        **_by_case(x, y, rows, weights),
+    }
+
+
+def edit_figures(x: Floats, y: Floats, w: Floats) -> dict[str, Floats]:
+    """Return the figures that are sums over single edits, each (R,), for weights (R, n) of the edits."""
     apart = np.abs(rounded(x) - rounded(y))
     return {
         "plcc": pearson(x, y, w),
         "srcc": pearson(mean_ranks(x, w), mean_ranks(y, w), w),
-        "krcc": kendall(x, y, w) if len(x) <= MOST_FOR_KENDALL else np.full(len(w), np.nan),
         "qwk": kappa(x, y, w),
-        "mae": _mean(np.abs(x - y), w),
-        "bias": _mean(x - y, w),
-        "exact": _mean(apart == 0, w),
-        "within_1": _mean(apart <= 1, w),
-        **_by_case(x, y, rows, weights),
+        "mae": weighted_mean(np.abs(x - y), w),
+        "bias": weighted_mean(x - y, w),
+        "exact": weighted_mean(apart == 0, w),
+        "within_1": weighted_mean(apart <= 1, w),
     }
 
 
@@ -97,7 +105,8 @@ def _by_case(x: Floats, y: Floats, rows: Rows, weights: Floats) -> dict[str, Flo
     return found
 
 
-def _mean(values: Floats, w: Floats) -> Floats:
+def weighted_mean(values: NDArray, w: Floats) -> Floats:
+    """Return the mean (R,) of n values under each weighting (R, n)."""
     return _ratio(w @ values.astype(np.float64), w.sum(axis=1))
 
 
