@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, median, stdev
+from math import floor
+from statistics import fmean, median, pvariance, stdev
 from typing import Any
 
-import torch
-from torchmetrics.functional.classification import multiclass_cohen_kappa
-
 from hpedit.rating.order import Kind, Mode
-from hpedit.rating.store import BROKEN, SCORES, Answer
+from hpedit.rating.store import BROKEN, Answer
 
 # Answers to two pictures that are one: no side may win.
 _NO_WINNER = ("tie", "both_bad")
@@ -111,11 +109,13 @@ def _scores_by_edit(answers: Iterable[Answer]) -> Mapping[tuple[str, ...], list[
 
 def _kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Quadratic-weighted kappa of scores and the others' rounded means; None where neither varies."""
-    if len(pairs) < 2:
+    if not pairs:
         return None
-    rounded = torch.tensor(pairs, dtype=torch.float64).add(0.5).floor().long()
-    kappa = multiclass_cohen_kappa(rounded[:, 0], rounded[:, 1], num_classes=len(SCORES), weights="quadratic")
-    return kappa.item() if kappa.isfinite() else None
+    mine, theirs = ([floor(x + 0.5) for x in side] for side in zip(*pairs, strict=True))
+    # Kappa is 1 - observed / chance; with quadratic weights chance is the mean of (a_i - b_j)^2 over all i, j.
+    observed = fmean((a - b) ** 2 for a, b in zip(mine, theirs, strict=True))
+    chance = pvariance(mine) + pvariance(theirs) + (fmean(mine) - fmean(theirs)) ** 2
+    return 1 - observed / chance if chance else None
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -25,7 +25,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     # The address may hold the token: no other site is told it.
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 

@@ -68,7 +68,8 @@ export function zoomBy(factor, x = 50, y = 50) {
 
 function figure({ title, note, label, image, under }) {
   const caption = document.createElement("figcaption");
-  caption.append(element("b", title), element("span", note));
+  caption.append(element("b", title), element("span", note, under && "over"));
+  if (under) caption.append(element("span", "before, in the same place", "under"));
   const frame = element("div");
   frame.className = "frame";
   frame.append(picture(image, label, "over"));
@@ -85,8 +86,9 @@ function picture(image, label, kind) {
   return shown;
 }
 
-function element(tag, text = "") {
+function element(tag, text = "", kind = "") {
   const made = document.createElement(tag);
+  made.className = kind || "";
   made.textContent = text;
   return made;
 }

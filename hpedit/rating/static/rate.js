@@ -3,7 +3,8 @@
 import * as panes from "./panes.js";
 
 const LEAST_MS = 250; // a key that comes sooner was meant for the item before
-const SCORES = [0, 1, 2, 3, 4, 5].map((n) => ({ value: `${n}`, keys: [`${n}`], name: `${n}` }));
+const BETWEEN = { 1: "nearer to 0", 2: "nearer to 3", 4: "between 3 and 5" };
+const SCORES = ["0", "1", "2", "3", "4", "5"].map((n) => ({ value: n, keys: [n], name: n }));
 const VOTES = [
   { value: "left", keys: ["1", "arrowleft"], name: "Left is better", key: "1 \u2190" },
   { value: "tie", keys: ["2", "t", "arrowup"], name: "Equally good", key: "2 \u2191" },
@@ -118,13 +119,13 @@ function arrange(source, edits, unders) {
   const sides = ["Left", "Right"].map((side, i) => {
     return { title: side, note: "after", label: `${side}, a picture after the edit`, image: edits[i], under: unders[i] };
   });
-  return [sides[0], { ...before, title: "Before" }, sides[1]];
+  return [sides[0], { ...before, title: "Before", note: "" }, sides[1]];
 }
 
 function button({ value, name, key: shown }) {
   const made = make("button");
   made.dataset.value = value;
-  made.append(shown ? make("kbd", shown) : make("b", name), make("span", shown ? name : item.anchors[value] ?? ""));
+  made.append(shown ? make("kbd", shown) : make("b", name), make("span", shown ? name : item.anchors[value] ?? BETWEEN[value]));
   made.addEventListener("click", () => answer(value));
   return made;
 }

@@ -1,0 +1,34 @@
+"""Small cases with telling names, which must not reach a rater."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from PIL import Image, PngImagePlugin
+
+from hpedit.cases import Candidate, Case
+from hpedit.miniature.data import case
+from hpedit.miniature.examples import example
+from hpedit.pictures import Picture
+
+MODELS = ("wondermodel-pro", "othermodel-xl", "thirdmodel")
+
+
+def rated_case(number: int, candidates: int = 3) -> Case:
+    """Case ``number`` of the miniature world with candidates whose ids and pictures' metadata name their models."""
+    drawn = example(number)
+    plain = case(drawn, drawn.target)
+    edits = [_named(plain.source if i else plain.target, model) for i, model in enumerate(MODELS[:candidates])]
+    named = tuple(Candidate(f"{m}-{number}", e, model=m) for m, e in zip(MODELS, edits, strict=False))
+    return replace(plain, case_id=f"{MODELS[0]}/case-{number}", candidates=named)
+
+
+def _named(picture: Picture | None, model: str) -> Picture:
+    """Return the picture with its maker's name in the metadata, as generators write it."""
+    assert picture is not None
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Software", model)
+    out = io.BytesIO()
+    picture.decode().save(out, "PNG", pnginfo=notes)
+    return Picture(out.getvalue())
