@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hpedit.advantage import GroupAdvantage
 from hpedit.editors.base import Editor
-from hpedit.noise import keyed_generator, keyed_noise
+from hpedit.noise import case_key, earlier_occurrences, key_number, keyed_generator, keyed_noise
 from hpedit.plan import Pair, RoundPlan, busy_slots, cut
 from hpedit.sampling import SDEStep, sample_trajectory
 from hpedit.sde import SDEKind
@@ -88,6 +88,21 @@ class RolloutSettings:
 
 
 @dataclass
+class RoundBatch:
+    """A batch of a round's cases, encoded.
+
+    Attributes:
+        cases: B cases.
+        cond: the condition of each.
+        earlier: how often each came before in the round, on any rank.
+    """
+
+    cases: EditBatch
+    cond: list[Conditioning]
+    earlier: list[int]
+
+
+@dataclass
 class Sample:
     """One sampled edit, kept for training: its condition, its place in the round and its stochastic steps."""
 
@@ -123,6 +138,8 @@ class RolloutOwner(Protocol):
     def keeps_means(self) -> bool: ...
 
     def advantages(self, rollout: Rollout) -> GroupAdvantage: ...
+
+    def gather(self, values: Tensor) -> Tensor: ...
 
     def most_over_ranks(self, value: int) -> int: ...
 
@@ -175,13 +192,11 @@ class RolloutLoader:
             hook.on_rollout_start(trainer, module, self.plan.samples)
         samples: list[Sample] = []
         with trainer.precision_plugin.forward_context():
-            for batch, encoded in self.encode_round(round, watch):
-                rows = [b for b in range(len(batch)) for _ in range(settings.group_size)]
+            for batch in self.encode_round(round, watch):
+                rows = [b for b in range(len(batch.cases)) for _ in range(settings.group_size)]
                 for i in range(0, len(rows), settings.chunk_size):
                     start = len(samples)
-                    chunk = self.sample_chunk(
-                        batch, encoded, rows[i : i + settings.chunk_size], i, samples, watch
-                    )
+                    chunk = self.sample_chunk(batch, rows[i : i + settings.chunk_size], i, samples, watch)
                     for hook in hooks:
                         hook.on_rollout_chunk(trainer, module, chunk, start)
         rollout = Rollout(
@@ -197,23 +212,33 @@ class RolloutLoader:
                 hook.on_rollout_end(trainer, module, rollout)
         return samples, rollout
 
-    def encode_round(self, round: int, watch: Stopwatch) -> list[tuple[EditBatch, list[Conditioning]]]:
-        """Encode every case of the round once."""
+    def encode_round(self, round: int, watch: Stopwatch) -> list[RoundBatch]:
+        """Encode every case of the round."""
         owner, settings = self.owner, self.owner.rollout
         self.cases.batch_sampler.seek(round * self.plan.case_batches)
         with watch("encode"):
             owner.editor.place(owner.device)
-            encoded = []
+            batches, conds = [], []
             for _, batch in zip(range(self.plan.case_batches), self.cases, strict=False):
-                encoded.append((batch, owner.editor.encode(batch, negative=settings.guidance.needs_negative)))
+                batches.append(batch)
+                conds.append(owner.editor.encode(batch, negative=settings.guidance.needs_negative))
             if settings.offload_encoders:
                 owner.editor.place("cpu", encoders=True, decoder=False)
-        return encoded
+        return [RoundBatch(*row) for row in zip(batches, conds, self.earlier(batches), strict=True)]
+
+    def earlier(self, batches: list[EditBatch]) -> list[list[int]]:
+        """Return how often each case came before in the round, in the order of the stream that the ranks share.
+
+        At its position q rank r has batch q * world + r, so the count is the same on any number of ranks.
+        """
+        own = torch.tensor([[key_number(case) for case in batch.case_id] for batch in batches])
+        everyone = self.owner.gather(own.flatten()).view(-1, *own.shape).transpose(0, 1)
+        counts = torch.tensor(earlier_occurrences(everyone.flatten().tolist())).view(everyone.shape)
+        return counts[:, self.owner.global_rank].tolist()
 
     def sample_chunk(
         self,
-        batch: EditBatch,
-        encoded: list[Conditioning],
+        batch: RoundBatch,
         rows: list[int],
         offset: int,
         samples: list[Sample],
@@ -221,11 +246,12 @@ class RolloutLoader:
     ) -> EditedBatch:
         """Sample one chunk, append its samples, return its pictures. ``offset`` is its place among the batch's rows."""
         owner, settings = self.owner, self.owner.rollout
-        editor, round = owner.editor, owner.current_epoch
+        editor, round, cases, cond = owner.editor, owner.current_epoch, batch.cases, batch.cond
         window = settings.window.steps(settings.num_steps, round, owner.seed)
-        shape = editor.latent_shape(batch.size)
-        keys = [(batch.case_id[b], (offset + i) % settings.group_size) for i, b in enumerate(rows)]
-        start = [(case, 0 if settings.shared_noise else n) for case, n in keys]
+        shape = editor.latent_shape(cases.size)
+        names = [case_key(*row) for row in zip(cases.case_id, batch.earlier, strict=True)]
+        keys = [(*names[b], (offset + i) % settings.group_size) for i, b in enumerate(rows)]
+        start = [(*names[b], 0) for b in rows] if settings.shared_noise else keys
         noise = torch.stack([keyed_noise(shape, "start", owner.seed, round, *key) for key in start])
         step_noise = [
             torch.stack([keyed_noise(shape, "step", owner.seed, round, *key, step) for key in keys])
@@ -234,9 +260,9 @@ class RolloutLoader:
         with watch("rollout"):
             trajectory = sample_trajectory(
                 editor,
-                editor.collate([encoded[b] for b in rows]),
+                editor.collate([cond[b] for b in rows]),
                 noise.to(owner.device),
-                editor.sigmas(settings.num_steps, batch.size),
+                editor.sigmas(settings.num_steps, cases.size),
                 settings.guidance,
                 sde=settings.sde,
                 noise_level=settings.noise_level,
@@ -244,13 +270,13 @@ class RolloutLoader:
                 step_noise=step_noise,
             )
         with watch("decode"):
-            images = editor.decode(trajectory.x_0, batch.size)
+            images = editor.decode(trajectory.x_0, cases.size)
         groups_before = owner.global_rank * self.plan.samples // settings.group_size
         for i, b in enumerate(rows):
             group = groups_before + len(samples) // settings.group_size
             steps = [step.row(i, keep_mean=owner.keeps_means) for step in trajectory.steps]
-            samples.append(Sample(batch.case_id[b], batch.task[b], group, batch.size, encoded[b], steps))
-        return EditedBatch(batch, rows, images)
+            samples.append(Sample(cases.case_id[b], cases.task[b], group, cases.size, cond[b], steps))
+        return EditedBatch(cases, rows, images)
 
     def transitions(
         self, samples: list[Sample], result: GroupAdvantage, inner_epoch: int

@@ -1,6 +1,8 @@
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hpedit.noise import keyed_generator, keyed_noise
+from hpedit.noise import case_key, earlier_occurrences, keyed_generator, keyed_noise
 
 
 def test_equal_keys_draw_equal_noise_and_others_do_not():
@@ -26,3 +28,13 @@ def test_noise_over_many_keys_is_standard_normal():
     draws = torch.stack([keyed_noise((64,), "case", i) for i in range(400)])
     assert abs(draws.mean()) < 0.02
     assert abs(draws.std() - 1) < 0.02
+
+
+def test_a_case_s_first_occurrence_is_keyed_by_its_id_alone_and_every_later_one_by_itself():
+    assert case_key("a", 0) == ("a",)
+    assert len({case_key(case, earlier) for case in ("a", "again") for earlier in range(3)}) == 6
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_occurrences_are_counted_from_the_front(keys: list[int]):
+    assert earlier_occurrences(keys) == [keys[:i].count(key) for i, key in enumerate(keys)]

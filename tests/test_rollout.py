@@ -72,7 +72,7 @@ class Stream:
 
 @dataclass
 class Owner:
-    """A module as the loader sees it. ``busiest`` is what another rank would answer."""
+    """A module as the loader sees it. ``busiest`` and ``elsewhere``, by rank, are what other ranks would answer."""
 
     rollout: RolloutSettings = SETTINGS
     hook: Hook = field(default_factory=Hook)
@@ -82,6 +82,7 @@ class Owner:
     global_rank: int = 0
     world: int = 1
     busiest: int = 0
+    elsewhere: dict[int, Tensor] = field(default_factory=dict)
     keeps_means: bool = False
     round_metrics: dict[str, float] = field(default_factory=dict)
     device: torch.device = torch.device("cpu")
@@ -95,6 +96,11 @@ class Owner:
 
     def advantages(self, rollout: Rollout) -> GroupAdvantage:
         return group_advantage(rollout.reward, rollout.group, norm="none", clip=None)
+
+    def gather(self, values: Tensor) -> Tensor:
+        self.elsewhere[self.global_rank] = values
+        nothing_alike = -1 - torch.arange(len(values))
+        return torch.cat([self.elsewhere.get(rank, nothing_alike) for rank in range(self.world)])
 
     def most_over_ranks(self, value: int) -> int:
         return max(value, self.busiest)
@@ -223,6 +229,31 @@ def test_noise_differs_by_round_and_by_seed():
     first, other_round, other_seed = (_sorted(rows(batches, "x_t")) for batches in played)
     assert not torch.equal(first, other_round)
     assert not torch.equal(first, other_seed)
+
+
+@pytest.mark.parametrize("shared_noise", [False, True])
+def test_a_case_that_comes_twice_in_a_round_is_sampled_anew_as_a_group_of_its_own(shared_noise: bool):
+    """A stream of one batch, two a round: every case comes twice."""
+    settings = replace(SETTINGS, shared_noise=shared_noise)
+    once = Owner(rollout=replace(settings, prompts_per_round=2))
+    first, both = rows(play(once, period=1), "x_next"), Owner(rollout=settings)
+    twice = rows(play(both, period=1), "x_next")
+    assert both.hook.rollout is not None
+    assert both.hook.rollout.case_id == (["grey0"] * 3 + ["grey0.01"] * 3) * 2
+    assert both.hook.rollout.group.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert len(_sorted(twice)) == 2 * len(_sorted(first)) == 24
+    assert {row.tobytes() for row in first.numpy()} < {row.tobytes() for row in twice.numpy()}
+
+
+def test_so_is_one_that_comes_again_on_another_rank_as_it_would_be_in_one_process():
+    """Whose copy is the first follows from the stream, not from the rank."""
+    elsewhere: dict[int, Tensor] = {}
+    for _ in range(2):  # at first nobody knows of the others' cases
+        owners = [Owner(global_rank=rank, world=2, elsewhere=elsewhere) for rank in range(2)]
+        halves = [rows(play(owner, period=1), "x_next") for owner in owners]
+    together = rows(play(Owner(), period=1), "x_next")
+    assert torch.equal(_sorted(torch.cat(halves)), _sorted(together))
+    assert len(_sorted(together)) == 24
 
 
 # ---- transitions --------------------------------------------------------------------------------------------------
