@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from hpedit.lora import LoRA
@@ -50,7 +51,10 @@ def read(checkpoint: dict[str, Any], module: EditorModule) -> None:
     Raises ValueError if the checkpoint is of another editor or adapter, or its weights are not the trained ones.
     """
     _expect_same(checkpoint, describe(module), "--ckpt_path")
-    module.guard.load_state_dict(checkpoint[KEY]["guard"])
+    if "guard" in checkpoint[KEY]:
+        module.guard.load_state_dict(checkpoint[KEY]["guard"])
+    else:  # of a version that did not keep it; neither weights nor noise depend on it
+        rank_zero_warn("--ckpt_path: an older checkpoint, without the count of skipped updates: it starts at 0")
     if "state_dict" not in checkpoint:
         return  # a sharded checkpoint is read by the strategy, not from this dictionary
     wanted, found = _trained(module), checkpoint["state_dict"]

@@ -45,6 +45,17 @@ def test_a_checkpoint_fits_the_module_that_wrote_it_and_brings_its_skipped_updat
     assert (other.guard.skipped, other.guard.in_a_row) == (7, 2)
 
 
+def test_an_older_checkpoint_without_skipped_updates_is_taken_and_they_are_counted_from_0(tmp_path: Path):
+    older = saved(Module())
+    del older["hpedit"]["guard"]
+    torch.save(older, tmp_path / "a.ckpt")
+    verify_file(str(tmp_path / "a.ckpt"), Module())
+    module = Module()
+    with pytest.warns(match="--ckpt_path: an older checkpoint, without the count of skipped updates"):
+        read(older, module)
+    assert (module.guard.skipped, module.guard.in_a_row) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("written_by", "message"),
     [
