@@ -17,6 +17,7 @@ from hpedit.calibration.metrics import FIGURES, Floats, Rows, case_rows, figures
 from hpedit.calibration.ratings import RatedEdit
 from hpedit.calibration.weighted import pearson, weighted_figures, weighted_mean
 from hpedit.scorers.base import Score
+from hpedit.tasks import TASKS
 
 ALL_FIGURES = ("plcc", "plcc_mapped", *FIGURES[1:])
 
@@ -58,7 +59,7 @@ class AgreementReport:
 
     Attributes:
         judge: who judged.
-        tasks: by canonical task name, in alphabetical order.
+        tasks: by canonical task name, in the order of hpedit.tasks.TASKS.
         macro: each figure's mean over the tasks that define it; intervals draw each task's cases apart.
         pooled: all edits at once. Differences between tasks help or hurt it; macro is the paper's overall.
         by_level: bias by rounded human score. Even an unbiased judge that errs is high on edits that people find bad
@@ -110,7 +111,8 @@ def agreement(
         task: _group(
             [i for i, e in enumerate(edits) if e.task == task], edits, predicted, resamples, seed, task
         )
-        for task in sorted({e.task for e in edits})
+        for task in TASKS
+        if any(e.task == task for e in edits)
     }
     pooled, _ = _group(range(len(edits)), edits, predicted, resamples, seed, "pooled")
     return AgreementReport(
