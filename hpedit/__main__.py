@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from jsonargparse import auto_cli
 
-from hpedit.terminal import TRACEBACK, is_message
+from hpedit.terminal import TRACEBACK, CommandHelp, is_message
 
 # A command's module has one function, or a list of subcommands, called COMMAND; its signature is the command line.
 COMMANDS = {
@@ -26,6 +28,11 @@ def overview() -> str:
     return usage + "\n".join(lines)
 
 
+def about(command: Any) -> str | None:
+    """Return what a command's help says ahead of its flags: all of its docstring but Args; None of subcommands."""
+    return (inspect.getdoc(command) or "").split("\n\nArgs:")[0] if callable(command) else None
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command that ``args`` (or the command line) names.
 
@@ -39,8 +46,18 @@ def main(args: list[str] | None = None) -> None:
     if name not in COMMANDS:
         raise ValueError(f"{name}: wanted one of the commands {', '.join(COMMANDS)}")
     # Imported late: --help and a wrong name are told at once.
+    from hpedit.runs import find_configs
+
     command = import_module(f"hpedit.commands.{name.replace('-', '_')}").COMMAND
-    auto_cli(command, args=words[1:], as_positional=True, prog=f"python -m hpedit {name}")
+    given, _ = find_configs(words[1:])
+    auto_cli(
+        command,
+        args=given,
+        as_positional=True,
+        prog=f"python -m hpedit {name}",
+        description=about(command),
+        formatter_class=CommandHelp,
+    )
 
 
 if __name__ == "__main__":

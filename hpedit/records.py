@@ -1,15 +1,16 @@
 """One schema for records on disk: Parquet with embedded pictures, which ``datasets.load_dataset`` reads in one line.
 
-A folder with a metadata.jsonl of the same names, whose pictures are paths relative to it, is read too. Reading is
-lazy: a record costs no copy of its pictures.
+A folder with a metadata.jsonl or metadata.csv of the same names, whose pictures are paths relative to it, is read
+too. Reading is lazy: a record costs no copy of its pictures.
 """
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, cached_property
 from itertools import islice
@@ -36,7 +37,9 @@ __all__ = [
     "Picture",
     "Provenance",
     "ScoreRecord",
+    "case_row",
     "read_cases",
+    "rewrite_cases",
     "write_cases",
     "write_pairs",
 ]
@@ -77,22 +80,50 @@ def write_cases(path: str | os.PathLike[str], cases: Iterable[Case]) -> int:
     Streams: only a few dozen cases are in memory. The file appears under its name when it is complete.
     Raises ValueError that names the case on an unknown task.
     """
-    return _write(Path(path), CASE_FEATURES, (_case_row(case) for case in cases))
+    return _write(Path(path), CASE_FEATURES, (case_row(case) for case in cases))
 
 
 def write_pairs(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> int:
     """Write preference pairs: the columns of a case, and ``preferred`` and ``rejected``. See write_cases."""
     rows = (
-        {**_case_row(p.case), "preferred": _cell(p.preferred), "rejected": _cell(p.rejected)} for p in pairs
+        {**case_row(p.case), "preferred": _cell(p.preferred), "rejected": _cell(p.rejected)} for p in pairs
     )
     return _write(Path(path), PAIR_FEATURES, rows)
 
 
+def rewrite_cases(
+    path: str | os.PathLike[str], data: Cases, change: Callable[[int, Case], Case]
+) -> dict[str, str]:
+    """Write a data set anew, each case changed by ``change(index, case)``; columns that no case knows are kept.
+
+    Returns, by its label, why each record that cannot be written whole was left out. See write_cases.
+    """
+    left_out: dict[str, str] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for index in range(len(data)):
+            try:
+                row = case_row(change(index, data[index]))
+            except ValueError as error:
+                left_out[data.label(index)] = str(error)
+            else:
+                yield data.unknown(index) | row
+
+    _write(Path(path), Features({**CASE_FEATURES, **data.features}), rows())
+    return left_out
+
+
 class Rows(Protocol):
-    """Records as dicts by column name, pictures not yet read; ``root`` is where relative paths start."""
+    """Records as dicts by column name, pictures not yet read.
+
+    Attributes:
+        root: where relative paths start.
+        features: types of the columns that a case does not know, where the file says them.
+    """
 
     root: Path
     columns: frozenset[str]
+    features: Features
 
     def __len__(self) -> int: ...
 
@@ -109,6 +140,7 @@ class Cases(Sequence[Case]):
         self._rows = rows
         self.name = name
         self.columns = rows.columns
+        self.features = rows.features
         self._check_columns()
 
     def __len__(self) -> int:
@@ -125,6 +157,11 @@ class Cases(Sequence[Case]):
             row = {}
         known = row.get("case_id") or row.get("file_name")
         return f"record {index}" + (f" ({known})" if known else "")
+
+    def unknown(self, index: int) -> dict[str, Any]:
+        """Return the columns of ``features`` of the record at ``index``, pictures and all."""
+        row = self._rows[index]
+        return {name: _plain(row[name]) for name in self.features}
 
     def pair(self, index: int) -> Pair:
         """Return the pair at ``index`` of a data set with the columns ``preferred`` and ``rejected``."""
@@ -147,8 +184,9 @@ def read_cases(path: str, name: str = "data") -> Cases:
     """Open a data set of cases.
 
     Args:
-        path: a Parquet file, a glob of them, a folder of them (searched to any depth), a metadata.jsonl or a folder
-            that holds one, or a data set on the hub: "owner/name" (its train split) or "owner/name:split".
+        path: a Parquet file, a glob of them, a folder of them (searched to any depth), a metadata.jsonl or
+            metadata.csv or a folder that holds one, or a data set on the hub: "owner/name" (its train split) or
+            "owner/name:split".
         name: what errors call it, such as the flag it came from.
 
     Raises ValueError that starts with ``name`` where there is nothing to read, or a column is missing.
@@ -160,8 +198,9 @@ def read_cases(path: str, name: str = "data") -> Cases:
 def _open_rows(path: str, where: str) -> Rows:
     local = Path(path).expanduser()
     if local.is_dir():
-        if (local / "metadata.jsonl").exists():
-            return _JsonRows(local / "metadata.jsonl")
+        for table in (local / "metadata.jsonl", local / "metadata.csv"):
+            if table.exists():
+                return _FileRows(table)
         files = sorted(str(file) for file in local.rglob("*.parquet") if not file.name.startswith("."))
     elif local.exists():
         files = [str(local)]
@@ -169,15 +208,15 @@ def _open_rows(path: str, where: str) -> Rows:
         files = sorted(glob.glob(str(local), recursive=True))
     if not files:
         return _hub_rows(path, where, local.is_dir())
-    if files[0].endswith(".jsonl"):
-        return _JsonRows(Path(files[0]))
+    if files[0].endswith((".jsonl", ".csv")):
+        return _FileRows(Path(files[0]))
     return _ArrowRows(_load(where, "parquet", files, "train"), Path(files[0]).parent)
 
 
 def _hub_rows(path: str, where: str, is_folder: bool) -> Rows:
     repo, _, split = path.partition(":")
     if is_folder or repo.count("/") != 1 or repo.startswith((".", "/", "~")) or any(c in repo for c in "*?["):
-        raise ValueError(f"{where}: expected Parquet files or a metadata.jsonl, found neither")
+        raise ValueError(f"{where}: expected Parquet files, a metadata.jsonl or a metadata.csv, found none")
     return _ArrowRows(_load(where, repo, None, split or "train"), Path())
 
 
@@ -200,6 +239,7 @@ class _ArrowRows:
         self.root = root
         self._dataset = dataset
         self.columns = frozenset(dataset.column_names)
+        self.features = Features({k: v for k, v in dataset.features.items() if k not in CASE_FEATURES})
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -233,13 +273,28 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, nested))
 
 
-class _JsonRows:
-    """Rows of a metadata.jsonl; its pictures stay on disk. A line that is no JSON object costs only itself."""
+def _plain(value: Any) -> Any:
+    """Undo what _lazy leaves: buffers become bytes."""
+    if isinstance(value, pa.Buffer):
+        return value.to_pybytes()
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
+
+
+class _FileRows:
+    """Rows of a metadata.jsonl or metadata.csv; its pictures stay on disk. A line that is no JSON object costs only
+    itself, and an empty cell of a CSV is a field that is not there."""
 
     def __init__(self, file: Path) -> None:
         self.root = file.parent
-        with file.open(encoding="utf-8") as lines:
-            self._rows = [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()]
+        self.features = Features()
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            self._rows: list[dict[str, Any] | ValueError]
+            if file.suffix == ".csv":
+                self._rows = [{k: v for k, v in row.items() if k and v} for row in csv.DictReader(lines)]
+            else:
+                self._rows = [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()]
         self.columns = frozenset(name for row in self._rows if isinstance(row, dict) for name in row)
 
     def __len__(self) -> int:
@@ -264,7 +319,8 @@ def _cell(picture: Picture | None) -> dict[str, Any] | None:
     return None if picture is None else {"bytes": picture.read(), "path": None}
 
 
-def _case_row(case: Case) -> dict[str, Any]:
+def case_row(case: Case) -> dict[str, Any]:
+    """Return the row of CASE_FEATURES that holds a case. Raises ValueError that names it on an unknown task."""
     flat = {f.name: getattr(case, f.name) for f in fields(case)}
     return flat | {
         "task": canonical_task(case.task, f"case {case.case_id}"),

@@ -61,6 +61,10 @@ class ShortHelp(DefaultHelpFormatter):
         return re.sub(r", known subclasses: [^)]*", "", super()._get_help_string(action))
 
 
+class CommandHelp(argparse.RawDescriptionHelpFormatter, ShortHelp):
+    """Help of a command of ``python -m hpedit``: its description stands as it was written, with its examples."""
+
+
 def shorten_help(parser: ArgumentParser) -> None:
     """Let a subcommand's ``--help`` say what a run is usually told; --print_config shows the rest. In place."""
     for action in parser._actions:

@@ -127,7 +127,7 @@ class ScoringPool:
         return Scored(
             case_id=[case for t in tickets for case in t.case_id],
             task=[task for t in tickets for task in t.task],
-            value=[self._combine(scores) for scores in zip(*by_scorer.values(), strict=True)],
+            value=[weighted_mean(self.scorers, scores) for scores in zip(*by_scorer.values(), strict=True)],
             by_scorer=by_scorer,
             calls={
                 m.name: [f.result() for t in tickets for f in t.calls[m.name] if _is_back(f)]
@@ -143,10 +143,11 @@ class ScoringPool:
     def _ask(self, scorer: Scorer, rows: list[int], requests: dict[int, ScoreRequest]) -> Future[Call]:
         return self._threads.submit(_call, scorer, rows, [requests[row] for row in rows], time.monotonic())
 
-    def _combine(self, scores: Sequence[Score]) -> float:
-        """Weighted mean; NaN if any scorer that counts has none, since a mean over the rest is another scale."""
-        pairs = [(m.weight, s.value) for m, s in zip(self.scorers, scores, strict=True) if m.weight > 0]
-        return sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
+
+def weighted_mean(members: Sequence[WeightedScorer], scores: Sequence[Score]) -> float:
+    """Join one edit's scores; NaN if any scorer that counts has none, since a mean over the rest is another scale."""
+    pairs = [(m.weight, s.value) for m, s in zip(members, scores, strict=True) if m.weight > 0]
+    return sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
 
 
 def expect_usable(members: Sequence[WeightedScorer]) -> None:
@@ -187,17 +188,22 @@ def requests_of(edited: EditedBatch) -> tuple[dict[int, ScoreRequest], list[int]
     return requests, [i for i, sound in enumerate(finite) if not sound]
 
 
-def _call(scorer: Scorer, rows: list[int], requests: list[ScoreRequest], submitted: float) -> Call:
-    start = time.monotonic()
+def ask(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[Score]:
+    """Return one sound Score per request: whatever a scorer does wrong is a missing score, and costs no others."""
     try:
         scores = scorer.score(requests)
     except Exception as error:  # a scorer's defect costs its scores; how many is watched by the caller
         scores = [Score.missing(f"{type(error).__name__}: {error}")] * len(requests)
     if len(scores) != len(requests):
-        scores = [Score.missing(f"the scorer gave {len(scores)} scores for {len(requests)} edits")] * len(
-            requests
-        )
-    return Call(rows, [_sane(score) for score in scores], start - submitted, time.monotonic() - start)
+        words = f"the scorer gave {len(scores)} scores for {len(requests)} edits"
+        scores = [Score.missing(words)] * len(requests)
+    return [_sane(score) for score in scores]
+
+
+def _call(scorer: Scorer, rows: list[int], requests: list[ScoreRequest], submitted: float) -> Call:
+    start = time.monotonic()
+    scores = ask(scorer, requests)
+    return Call(rows, scores, start - submitted, time.monotonic() - start)
 
 
 def _sane(score: Score) -> Score:
