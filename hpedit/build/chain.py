@@ -122,9 +122,10 @@ class Build:
     def _reduce(self, stage: ReduceStage, place: Place) -> tuple[ParquetRecords, StageSummary]:
         kept, notes = place.path / "kept.parquet", place.path / "notes.json"
         if not kept.exists():
-            decision = stage.keep(place.records.light(stage.columns))
+            light, name = place.records.light(stage.columns), place.records.kind.id
+            decision = stage.keep(light)
             write_durably(notes, _json(decision.notes))
-            write_table_durably(kept, decision.table)
+            write_table_durably(kept, decision.table(light.column(name), name))
         job = KeepJob(place.records, kept, place.folder, stage.chunk_rows)
         self._make(stage, job, place, Workers())
         count = chunk_count(len(place.records), stage.chunk_rows)

@@ -59,8 +59,8 @@ class Engine:
 
         if self.runner == "ray":
             daft.set_runner_ray(self.ray_address, noop_if_initialized=True)
-        else:
-            daft.set_runner_native()
+        elif daft.get_or_infer_runner_type() != "native":
+            daft.set_runner_native()  # refuses to be told twice
         return daft
 
     def _maker(self, job: Job, workers: Workers) -> Any:

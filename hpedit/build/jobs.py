@@ -120,7 +120,7 @@ class KeepJob:
 
     Attributes:
         source: the records that it reads.
-        kept: Parquet file of Kept.table.
+        kept: Parquet file of the ids that stay and the columns that they get.
         folder: where chunks are committed.
         chunk_rows: records read for a chunk.
     """

@@ -15,8 +15,8 @@ All settings enter the stage's fingerprint (hpedit.build.fingerprint), but for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -133,13 +133,19 @@ class Kept:
     """What a ReduceStage decided.
 
     Attributes:
-        table: the ids that stay, in a first column called as the id is, and columns to be added to the records or to
-            take the place of those of the same name. Their order does not matter: records stay in theirs.
+        rows: which rows of the light table stay; whatever their order here, records stay in theirs.
+        columns: an array with a value for each of ``rows``, by the name of a column that the records get with it, or
+            whose values it replaces.
         notes: JSON-able facts for the build's report, such as counts by reason or the shares achieved.
     """
 
-    table: pa.Table
-    notes: dict[str, object]
+    rows: Sequence[int]
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def table(self, ids: pa.ChunkedArray, id_column: str) -> pa.Table:
+        """Return the ids that stay and the new columns; ``ids`` are those of the light table."""
+        return pa.table({id_column: ids.take(pa.array(self.rows, pa.int64())), **self.columns})
 
 
 class Records(Protocol):

@@ -1,0 +1,180 @@
+"""What a user of a build may rely on: nothing is lost, nothing is done twice, and what failed is named."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hpedit.build.chain import Build, Stage
+from hpedit.build.chunks import ParquetRecords
+from hpedit.build.engine import Engine
+from hpedit.build.stage import Workers
+from tests.support.build_stages import KeepOdd, Print, Thrice, Twice, numbered_items
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ids(records: ParquetRecords | None) -> list[str]:
+    assert records is not None
+    return records.light(()).column("item_id").to_pylist()
+
+
+def run(work: Path, *stages: Stage, count: int = 33, engine: Engine = Engine()) -> list[str]:
+    return ids(Build(work, stages, engine).run(numbered_items(count))[0])
+
+
+def expected(count: int) -> list[str]:
+    """What Twice, KeepOdd and Thrice make of ``count`` items."""
+    return [f"i{n:04d}{a}{b}" for n in range(count) for a in "ab" for b in "ab" if n % 2]
+
+
+def test_records_keep_their_order_through_all_kinds_of_stages(tmp_path: Path):
+    assert run(tmp_path, Twice(), KeepOdd(), Thrice(chunk_rows=8)) == expected(33)
+
+
+def test_a_finished_build_does_nothing_again(tmp_path: Path):
+    stages = (Twice(str(tmp_path / "paid")), KeepOdd())
+    once = run(tmp_path / "work", *stages)
+    assert run(tmp_path / "work", *stages) == once
+    assert len((tmp_path / "paid").read_text().split()) == 33
+
+
+def test_a_changed_setting_redoes_its_stage_and_what_follows_and_nothing_before(tmp_path: Path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(tmp_path / "work", Twice(str(first)), Thrice(str(second)))
+    run(tmp_path / "work", Twice(str(first)), Thrice(str(second), suffix="xyz"))
+    assert (len(first.read_text().split()), len(second.read_text().split())) == (33, 132)
+    run(tmp_path / "work", Twice(str(first), suffix="c"), Thrice(str(second)))
+    assert (len(first.read_text().split()), len(second.read_text().split())) == (66, 165)
+    # The first settings again: their results are still there.
+    run(tmp_path / "work", Twice(str(first)), Thrice(str(second)))
+    assert (len(first.read_text().split()), len(second.read_text().split())) == (66, 165)
+
+
+def test_other_workers_are_no_changed_setting(tmp_path: Path):
+    stage = Twice(str(tmp_path / "paid"))
+    run(tmp_path / "work", stage)
+    run(tmp_path / "work", replace(stage, workers=Workers(batch_size=1)))
+    assert len((tmp_path / "paid").read_text().split()) == 33
+
+
+def test_what_fails_is_quarantined_with_its_reason_and_the_rest_goes_on(tmp_path: Path):
+    stages = (Twice(bad_every=10, raise_every=7), KeepOdd(remainder=1))
+    records, recipe = Build(tmp_path, stages, Engine()).run(numbered_items(33))
+    bad = {n for n in range(33) if n % 10 == 0 or n % 7 == 0}
+    assert ids(records) == [f"i{n:04d}{a}" for n in range(33) for a in "ab" if n % 2 and n not in bad]
+    lines = [
+        line for f in sorted(tmp_path.rglob("*.quarantine.jsonl")) for line in f.read_text().splitlines()
+    ]
+    assert len(lines) == len(bad) == recipe.stages[0].quarantined
+    assert recipe.stages[0].reasons["a multiple"] == 3  # 10, 20, 30; 0 raises
+    assert recipe.stages[0].reasons["KeyError: 'no 21'"] == 1
+    assert '"record": "i0021", "stage": "twice"' in "".join(lines)
+
+
+def test_a_chunk_of_failures_stops_the_build_and_is_done_again(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"twice: 10 of the 10 records of chunk 0 failed.*'a multiple'"):
+        run(tmp_path, Twice(bad_every=1))
+    assert not list(tmp_path.rglob("chunk-*"))
+
+
+def test_a_server_that_is_away_stops_the_build_before_anything_is_paid(tmp_path: Path):
+    with pytest.raises(ConnectionError, match="nobody answers"):
+        run(tmp_path / "work", Twice(str(tmp_path / "paid"), suffix="unreachable"))
+    assert not (tmp_path / "paid").exists()
+
+
+def test_a_stage_that_keeps_nothing_says_so(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"stage odd: none of 66 records is left; it decided {'kept': 0}"):
+        run(tmp_path, Twice(), KeepOdd(remainder=5))
+
+
+def test_added_columns_stay_with_their_records(tmp_path: Path):
+    records, _ = Build(tmp_path, (Twice(), KeepOdd()), Engine()).run(numbered_items(33))
+    assert records is not None
+    light = records.light(("rank",)).to_pydict()
+    assert light["rank"] == [2 * int(i[1:5]) + "ab".index(i[5]) for i in light["item_id"]]
+
+
+def test_an_export_sees_everything_once_and_is_not_done_again(tmp_path: Path):
+    build = Build(tmp_path, (Twice(), KeepOdd(), Print()), Engine())
+    _, recipe = build.run(numbered_items(33))
+    assert recipe.stages[-1].notes == {"stages": ["twice", "odd"]}
+    [file] = tmp_path.rglob("ids.txt")
+    assert len(file.read_text().split()) == 32
+    made = file.stat().st_mtime_ns
+    build.run(numbered_items(33))
+    assert file.stat().st_mtime_ns == made
+
+
+def test_until_stops_after_a_stage_and_knows_the_names(tmp_path: Path):
+    build = Build(tmp_path, (Twice(), KeepOdd()), Engine())
+    assert len(ids(build.run(numbered_items(4), until="twice")[0])) == 8
+    with pytest.raises(ValueError, match="--until: wanted one of the stages twice, odd, got 'three'"):
+        build.run(numbered_items(4), until="three")
+
+
+def test_two_builds_in_one_folder_are_refused(tmp_path: Path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match="another build is at work"):
+        run(tmp_path, Twice())
+
+
+def test_more_workers_make_the_same_records(tmp_path: Path):
+    stage = Twice(workers=Workers(count=2, batch_size=4))
+    assert run(tmp_path / "two", stage) == run(tmp_path / "one", Twice())
+
+
+def test_a_build_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path):
+    """The child does 400 items in two stages; it is killed until it once comes to its end."""
+    count, kills, chance = 200, 0, random.Random(8)
+    script = (
+        "import sys; from pathlib import Path; from tests.support.build_stages import *;"
+        "from hpedit.build.chain import Build; from hpedit.build.engine import Engine;"
+        "w = Path(sys.argv[1]);"
+        "Build(w / 'work', (Twice(str(w / 'paid1'), seconds=0.01), KeepOdd(),"
+        f" Thrice(str(w / 'paid2'), seconds=0.01)), Engine()).run(numbered_items({count}))"
+    )
+    while kills < 50:
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        started = len(list(tmp_path.rglob("chunk-*.parquet")))
+        # Killed some time after its first new chunk; the last times it is left alone.
+        while kills < 4 and child.poll() is None and len(list(tmp_path.rglob("chunk-*.parquet"))) <= started:
+            time.sleep(0.02)
+        if kills < 4 and child.poll() is None:
+            time.sleep(chance.uniform(0.0, 0.4))
+            child.send_signal(signal.SIGKILL)
+            kills += 1
+            child.wait()
+            continue
+        assert child.wait() == 0
+        break
+    assert kills == 4
+    stages = (
+        Twice(str(tmp_path / "paid1"), seconds=0.01),
+        KeepOdd(),
+        Thrice(str(tmp_path / "paid2"), seconds=0.01),
+    )
+    assert run(tmp_path / "work", *stages, count=count) == expected(count)
+    for ledger, wanted in (("paid1", count), ("paid2", count)):
+        paid = Counter((tmp_path / ledger).read_text().split())
+        assert len(paid) == wanted
+        assert sum(paid.values()) - wanted <= kills * 10  # one chunk a kill
+    files = list((tmp_path / "work").rglob("chunk-*.parquet"))
+    assert sum(pq.read_metadata(f).num_rows for f in files) == 2 * count + count + 2 * count
