@@ -108,7 +108,10 @@ def _scores_by_edit(answers: Iterable[Answer]) -> Mapping[tuple[str, ...], list[
 
 
 def _kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Quadratic-weighted kappa of scores and the others' rounded means; None where neither varies."""
+    """Quadratic-weighted kappa of scores and the others' rounded means; None where neither varies.
+
+    It equals hpedit.calibration.metrics' qwk, whose eleven figures are too much work for a page that is live.
+    """
     if not pairs:
         return None
     mine, theirs = ([floor(x + 0.5) for x in side] for side in zip(*pairs, strict=True))

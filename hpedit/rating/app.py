@@ -84,7 +84,10 @@ async def _object(request: Request) -> Mapping[str, Any]:
         raise ValueError(f"wanted a request of at most {_LONGEST_REQUEST} bytes")
     if request.headers.get("content-type") != "application/json":
         raise ValueError("wanted the content type application/json")
-    told = json.loads(await request.body())
+    try:
+        told = json.loads(await request.body())
+    except RecursionError as error:
+        raise ValueError("wanted a flat JSON object") from error
     if not isinstance(told, dict):
         raise ValueError("wanted a JSON object")
     return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
@@ -11,6 +12,11 @@ from hpedit.cases import Candidate, Case
 from hpedit.miniature.data import case
 from hpedit.miniature.examples import example
 from hpedit.pictures import Picture
+from hpedit.rating.deck import Deck, cases_by_id
+from hpedit.rating.desk import Desk
+from hpedit.rating.order import Mode, Plan
+from hpedit.rating.store import Ratings
+from hpedit.scorers.prompts import load_prompts
 
 MODELS = ("wondermodel-pro", "othermodel-xl", "thirdmodel")
 
@@ -32,3 +38,10 @@ def _named(picture: Picture | None, model: str) -> Picture:
     out = io.BytesIO()
     picture.decode().save(out, "PNG", pnginfo=notes)
     return Picture(out.getvalue())
+
+
+def make_desk(folder: Path, mode: Mode = "score", cases: int = 6, plan: Plan = Plan()) -> Desk:
+    """A desk over new cases, whose answers go to ``folder``/r.sqlite."""
+    ratings = Ratings(folder / "r.sqlite")
+    known = cases_by_id(rated_case(n) for n in range(cases))
+    return Desk(Deck(known, mode, plan, load_prompts(), ratings.secret()), ratings)

@@ -1,17 +1,17 @@
-"""The owner's figures, against libraries and examples done by hand."""
+"""The owner's figures, against the calibration report and examples done by hand."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import multiclass_cohen_kappa
 
+from hpedit.calibration.metrics import figures
 from hpedit.rating.agreement import summary
 from hpedit.rating.order import Kind
 from hpedit.rating.store import Answer
@@ -38,15 +38,18 @@ def of(rater: str, answers: list[Answer]) -> dict[str, Any]:
     return next(row for row in summary(answers, mode)["raters"] if row["rater"] == rater)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
-def test_kappa_is_the_quadratic_weighted_one(pairs: list[tuple[int, int]]):
-    ann, bob = map(list, zip(*pairs, strict=True))
-    kappa = of("ann", scored("ann", ann) + scored("bob", bob))["kappa"]
-    if len(set(ann + bob)) == 1:
-        assert kappa is None  # nothing varies: agreement cannot be told from chance
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=40))
+def test_the_live_figures_are_those_of_the_calibration_report(scores: list[tuple[int, int, int]]):
+    ann, bob, cid = map(list, zip(*scores, strict=True))
+    live = of("ann", scored("ann", ann) + scored("bob", bob) + scored("cid", cid))
+    others = [(b + c) / 2 for b, c in zip(bob, cid, strict=True)]
+    report = figures(list(map(float, ann)), others, [str(i) for i in range(len(ann))])
+    assert live["mae"] == pytest.approx(report["mae"])
+    if math.isnan(report["qwk"]):  # nothing varies: agreement cannot be told from chance
+        assert live["kappa"] is None
     else:
-        wanted = multiclass_cohen_kappa(torch.tensor(ann), torch.tensor(bob), 6, weights="quadratic")
-        assert kappa == pytest.approx(wanted.item(), abs=1e-5)
+        assert live["kappa"] == pytest.approx(report["qwk"], abs=1e-5)
 
 
 def test_a_rater_is_compared_with_the_mean_of_the_others_on_what_they_share():
