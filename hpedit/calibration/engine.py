@@ -16,7 +16,7 @@ class BudgetSpent(Exception):
     """The judge was asked for more scores than are left."""
 
 
-class Judge:
+class BudgetedJudge:
     """Scores edits under lists of checks, remembers every score, and stops at a budget.
 
     Attributes:
@@ -59,7 +59,14 @@ class Judge:
 class Engine(Protocol):
     """Proposes lists of checks for one task's prompt."""
 
-    def propose(self, task: str, start: Checks, edits: Sequence[RatedEdit], judge: Judge) -> Iterator[Checks]:
+    @property
+    def description(self) -> str:
+        """Return what the record of a prompt's version calls the engine and its settings."""
+        ...
+
+    def propose(
+        self, task: str, start: Checks, edits: Sequence[RatedEdit], judge: BudgetedJudge
+    ) -> Iterator[Checks]:
         """Yield candidates, in any order; a few are enough, as each costs scores to choose from.
 
         Args:

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from hpedit.calibration.bank import load_bank
 from hpedit.calibration.closeness import Checks
-from hpedit.calibration.engine import Judge
+from hpedit.calibration.engine import BudgetedJudge
 from hpedit.calibration.ratings import RatedEdit
 
 
@@ -32,7 +32,13 @@ class ForwardSelection:
         self.bank = load_bank(bank)
         self.max_checks = max_checks
 
-    def propose(self, task: str, start: Checks, edits: Sequence[RatedEdit], judge: Judge) -> Iterator[Checks]:
+    @property
+    def description(self) -> str:
+        return f"forward selection from bank {self.bank.version}, at most {self.max_checks} checks"
+
+    def propose(
+        self, task: str, start: Checks, edits: Sequence[RatedEdit], judge: BudgetedJudge
+    ) -> Iterator[Checks]:
         """Yield the empty list and the list after each step: one path, from short to long."""
         pool = tuple(dict.fromkeys((*self.bank.checks(task), *start)))
         chosen: Checks = ()
@@ -48,7 +54,9 @@ class ForwardSelection:
             yield chosen
 
 
-def _best(lists: Sequence[Checks], edits: Sequence[RatedEdit], judge: Judge) -> tuple[Checks | None, float]:
+def _best(
+    lists: Sequence[Checks], edits: Sequence[RatedEdit], judge: BudgetedJudge
+) -> tuple[Checks | None, float]:
     """Return the list that scores best, the first of equals, among those that the budget lasts for."""
     best, top = None, 0.0
     for checks in lists:
@@ -60,7 +68,9 @@ def _best(lists: Sequence[Checks], edits: Sequence[RatedEdit], judge: Judge) -> 
     return best, top
 
 
-def _pruned(chosen: Checks, level: float, edits: Sequence[RatedEdit], judge: Judge) -> tuple[Checks, float]:
+def _pruned(
+    chosen: Checks, level: float, edits: Sequence[RatedEdit], judge: BudgetedJudge
+) -> tuple[Checks, float]:
     """Drop checks for as long as that costs nothing; the last one was just found to help and stays."""
     while len(chosen) > 1:
         shorter = [chosen[:i] + chosen[i + 1 :] for i in range(len(chosen) - 1)]

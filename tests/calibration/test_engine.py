@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from hpedit.calibration.closeness import Checks
-from hpedit.calibration.engine import BudgetSpent, Judge
+from hpedit.calibration.engine import BudgetedJudge, BudgetSpent
 from hpedit.calibration.ratings import RatedEdit
 from hpedit.scorers.base import Score
 from tests.support.rated import rated_edit
@@ -26,7 +26,7 @@ class Counted:
 
 def test_a_score_is_asked_for_once():
     counted = Counted()
-    judge = Judge(counted, budget=10)
+    judge = BudgetedJudge(counted, budget=10)
     judge(("a?",), EDITS[:2])
     scores = judge(("a?",), EDITS)
     assert [score.value for score in scores] == [1.0] * 4
@@ -36,7 +36,7 @@ def test_a_score_is_asked_for_once():
 
 def test_what_the_budget_does_not_last_for_is_not_begun():
     counted = Counted()
-    judge = Judge(counted, budget=5)
+    judge = BudgetedJudge(counted, budget=5)
     judge((), EDITS)
     assert not judge.affords(("a?",), EDITS)
     with pytest.raises(BudgetSpent, match="4 scores asked for, 1 left"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpedit.calibration.closeness import Checks
-from hpedit.calibration.engine import Engine, Judge
+from hpedit.calibration.engine import BudgetedJudge, Engine
 from hpedit.calibration.forward_selection import ForwardSelection
 from hpedit.calibration.ratings import RatedEdit
 from hpedit.scorers.base import Score
@@ -35,7 +35,7 @@ def seeing(checks: Checks, edits: Sequence[RatedEdit]) -> list[Score]:
 
 
 def path(engine: ForwardSelection, start: Checks = (), budget: int = 10_000) -> list[Checks]:
-    return list(engine.propose(TASK, start, EDITS, Judge(seeing, budget)))
+    return list(engine.propose(TASK, start, EDITS, BudgetedJudge(seeing, budget)))
 
 
 def test_it_is_an_engine(tmp_path: Path):
@@ -56,7 +56,7 @@ def test_a_check_that_others_have_made_useless_is_dropped(tmp_path: Path):
         return [Score(1.0 if int(e.case.case_id.removeprefix("case-")) in seen else 5.0) for e in edits]
 
     engine = ForwardSelection(bank(tmp_path, *covers))
-    steps = list(engine.propose(TASK, (), edits, Judge(judge, 10_000)))
+    steps = list(engine.propose(TASK, (), edits, BudgetedJudge(judge, 10_000)))
     assert steps == [(), (GHOST,), (GHOST, SHADOW), (SHADOW, BOTH)]
 
 
@@ -80,7 +80,7 @@ def test_a_check_under_which_edits_fail_is_not_taken(tmp_path: Path):
         return [Score.missing("no answer")] * len(edits) if GHOST in checks else scores
 
     engine = ForwardSelection(bank(tmp_path, GHOST, SHADOW))
-    assert list(engine.propose(TASK, (), EDITS, Judge(judge, 10_000)))[-1] == (SHADOW,)
+    assert list(engine.propose(TASK, (), EDITS, BudgetedJudge(judge, 10_000)))[-1] == (SHADOW,)
 
 
 def test_a_list_without_room_is_refused(tmp_path: Path):
