@@ -8,6 +8,7 @@ import sys
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer import Trainer
 
+from callbacks.edit_writer import EditWriter
 from callbacks.reward import RewardCallback
 from hpedit.cli import RunCLI
 from hpedit.terminal import TRACEBACK, is_message
@@ -27,7 +28,11 @@ class EditCLI(RunCLI):
 
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         reward = self._get(self.config_init, "reward")
-        self.trainer_defaults["callbacks"] = [] if reward is None else [reward]
+        callbacks = [] if reward is None else [reward]
+        named = self._get(self.config_init, "trainer")["callbacks"] or []
+        if self.subcommand == "predict" and not any(isinstance(c, EditWriter) for c in named):
+            callbacks.append(EditWriter())  # a prediction that nobody writes down is lost
+        self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
 

@@ -48,6 +48,8 @@ class RunCLI(LightningCLI):
         for subparser in self._subcommand_parsers.values():
             subparser.set_defaults(weights_only=True)
             shorten_help(subparser)
+        # Nobody asks a command for its return value, and pictures of a large data set fill the memory.
+        self._subcommand_parsers["predict"].set_defaults(return_predictions=False)
         given: Any = sys.argv[1:] if args is None else args
         words, self.config_name = find_configs(given)
         self.config = parser.parse_args(words)

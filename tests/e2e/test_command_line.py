@@ -134,11 +134,7 @@ def test_a_checkpoint_can_be_evaluated(settings: dict[str, Any], tmp_path: Path,
     where = ["--config", path, "--run.dir", str(tmp_path / "runs")]
     assert finish(["fit", *where]).code == 0
     before = (tmp_path / "runs/a/version_0/config.yaml").read_text()
-    writer = {"class_path": "callbacks.edit_writer.EditWriter"}
-    settings["trainer"]["callbacks"].append(writer)
-    ended = finish(
-        [command, "--config", save(settings, tmp_path / "a.yaml"), *where[2:], "--ckpt_path", "last"]
-    )
+    ended = finish([command, *where, "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
     assert "epoch=0-step=2.ckpt" in ended.output
     assert (tmp_path / "runs/a/version_0/config.yaml").read_text() == before
@@ -146,3 +142,19 @@ def test_a_checkpoint_can_be_evaluated(settings: dict[str, Any], tmp_path: Path,
         assert len(list(tmp_path.glob("runs/a/version_1/predictions/edits/*.png"))) == 3
     else:
         assert f"{'val' if command == 'validate' else 'test'}/hp_score" in ended.output
+
+
+def test_predictions_are_written_where_the_config_says_and_kept_in_memory_only_if_asked_for(
+    settings: dict[str, Any], tmp_path: Path
+):
+    callbacks = settings["trainer"]["callbacks"] = [{"class_path": "tests.e2e.witness.KeptPredictions"}]
+    where = ["--run.dir", str(tmp_path / "runs")]
+    ended = finish(["predict", "--config", save(settings, tmp_path / "a.yaml"), *where])
+    assert "batches of predictions in memory: 0" in ended.output
+    assert len(list(tmp_path.glob("runs/a/version_0/predictions/edits/*.png"))) == 3
+    folder = tmp_path / "out"
+    callbacks.append({"class_path": "callbacks.edit_writer.EditWriter", "init_args": {"folder": str(folder)}})
+    args = ["predict", "--config", save(settings, tmp_path / "a.yaml"), *where]
+    assert "batches of predictions in memory: 2" in finish([*args, "--return_predictions", "true"]).output
+    assert len(list(folder.glob("edits/*.png"))) == 3
+    assert not (tmp_path / "runs/a/version_1/predictions").exists()

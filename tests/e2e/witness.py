@@ -56,3 +56,10 @@ class FailingDisk(pl.Callback):
         full = trainer.current_epoch in self.rounds
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.size if full else hard, hard))
+
+
+class KeptPredictions(pl.Callback):
+    """Says how many batches of predictions Lightning holds when it has made the last."""
+
+    def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        print(f"batches of predictions in memory: {sum(map(len, trainer.predict_loop._predictions))}")
