@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from hpedit.rollout import RolloutCallback, RolloutOwner
-from hpedit.scorers.base import Scorer
+from hpedit.scorers.base import Scorer, Sleeper
 from hpedit.scorers.figures import score_figures
 from hpedit.scorers.metric import task_means
 from hpedit.scorers.pool import Scored, ScoringPool, Ticket, WeightedScorer, expect_usable
@@ -114,6 +114,7 @@ class RewardCallback(RolloutCallback):
         except (ConnectionError, ValueError) as error:
             raise type(error)(f"--reward.referee cannot score: {error}") from error
         self._pool = ScoringPool(self.scorers, self.batch_size, self.max_in_flight, self.unchanged_tolerance)
+        self._sleep()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._close()
@@ -128,6 +129,7 @@ class RewardCallback(RolloutCallback):
     def on_rollout_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
         self._sampled = []
         self._started = time.monotonic()
+        self._wake(with_referee=False)
 
     def on_rollout_chunk(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, chunk: EditedBatch, start: int
@@ -139,6 +141,7 @@ class RewardCallback(RolloutCallback):
         asked = time.monotonic()
         scored = self._collect(self._sampled)
         waited, lasted = time.monotonic() - asked, time.monotonic() - self._started
+        self._sleep()
         score = torch.tensor(scored.value, dtype=torch.float32)
         rollout.score.copy_(score)
         rollout.reward.copy_(hp_reward(score, self.alpha, self.beta))
@@ -151,6 +154,7 @@ class RewardCallback(RolloutCallback):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._evaluated = []
+        self._wake(with_referee=True)
         if self.referee is not None:
             self.referee.start()
 
@@ -196,6 +200,7 @@ class RewardCallback(RolloutCallback):
         if self.referee is not None:
             keeps = stage == "val" and _is_whole(trainer)
             figures |= self.referee.figures(scored, self.timeout, pl_module.device, keeps)
+        self._sleep()
         # Equal on all ranks already; sync_dist tells Lightning so.
         pl_module.log(f"{stage}/hp_score", overall, prog_bar=True, sync_dist=True)
         pl_module.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, sync_dist=True)
@@ -216,6 +221,22 @@ class RewardCallback(RolloutCallback):
 
     def _collect(self, tickets: list[Ticket]) -> Scored:
         return self._opened().collect(tickets, self.timeout)
+
+    def _wake(self, with_referee: bool) -> None:
+        """Have the judges that sleep between rounds (hpedit.scorers.base.Sleeper) take their memory back."""
+        for scorer in self._judges(with_referee):
+            if isinstance(scorer, Sleeper):
+                scorer.wake()
+
+    def _sleep(self) -> None:
+        """Lend the memory of such judges to training. A call that comes late wakes its judge by itself."""
+        for scorer in self._judges(with_referee=True):
+            if isinstance(scorer, Sleeper):
+                scorer.sleep()
+
+    def _judges(self, with_referee: bool) -> list[Scorer]:
+        members = [member.scorer for member in self.scorers]
+        return members + [self.referee.scorer] if with_referee and self.referee is not None else members
 
     def _close(self) -> None:
         if self._pool is not None:

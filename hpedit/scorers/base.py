@@ -68,3 +68,25 @@ class Scorer(Protocol):
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Return one Score per request, in order; a failed one is ``Score.missing(reason)``."""
         ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A scorer that can tell what its scores hang on besides the request: what a cache of them needs to know."""
+
+    def identity(self, request: ScoreRequest) -> str:
+        """Name model, prompt and way of reading, so that equal names and requests mean equal scores."""
+        ...
+
+
+@runtime_checkable
+class Sleeper(Protocol):
+    """A scorer or backend whose memory can be lent to training between rounds. Both calls may be repeated."""
+
+    def wake(self) -> None:
+        """Take the memory back; returns when scoring can go on."""
+        ...
+
+    def sleep(self) -> None:
+        """Give the memory free; whoever scores next pays for waking up."""
+        ...

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from hpedit.scorers.base import Score, ScoreRequest
+from hpedit.scorers.base import Score, ScoreRequest, Sleeper
 from hpedit.scorers.digits import Read, score_from_logprobs, score_from_text
-from hpedit.scorers.prompts import BASE, Message, ScoringPrompt, load_prompts, render
+from hpedit.scorers.prompts import BASE, Message, ScoringPrompt, fingerprint, load_prompts, render
 from hpedit.scorers.score_map import ScoreMap
 
 
@@ -39,6 +39,13 @@ class Backend(Protocol):
         """Return one Answer per chat, in order: its text if ``generate``, else digit log-probabilities where the
         model gives them and text where it does not."""
         ...
+
+
+@runtime_checkable
+class NamedBackend(Protocol):
+    """A backend that can tell which model answers: equal names and chats mean equal answers."""
+
+    def identity(self) -> str: ...
 
 
 class HPScorer:
@@ -79,6 +86,25 @@ class HPScorer:
         chats = [render(self._prompt(request), request) for request in requests]
         answers = self.backend.answer(chats, generate=self.read == "generated")
         return [self._score(a, self._prompt(r).map) for a, r in zip(answers, requests, strict=True)]
+
+    def identity(self, request: ScoreRequest) -> str:
+        """Name the model, the prompt by version and content, and how it is read. Raises ValueError for a backend
+        that cannot name its model."""
+        if not isinstance(self.backend, NamedBackend):
+            raise ValueError(
+                f"{type(self.backend).__name__} does not say which model answers (no identity())"
+            )
+        prompt = self._prompt(request)
+        how = f"{self.read} min_mass={self.min_mass}"
+        return f"{self.backend.identity()} | {prompt.name} {prompt.version} {fingerprint(prompt)} | {how}"
+
+    def wake(self) -> None:
+        if isinstance(self.backend, Sleeper):
+            self.backend.wake()
+
+    def sleep(self) -> None:
+        if isinstance(self.backend, Sleeper):
+            self.backend.sleep()
 
     def _prompt(self, request: ScoreRequest) -> ScoringPrompt:
         name = request.task if self.task_aware else BASE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
@@ -87,6 +88,7 @@ class OpenAIBackend:
         self._client: JSONClient | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._dialect: _Dialect | None = None
+        self._root: str | None = None  # what the served name stands for, where the server tells
 
     @property
     def reads(self) -> str | None:
@@ -100,6 +102,12 @@ class OpenAIBackend:
         except ServerError as error:
             kind = ConnectionError if error.passing else ValueError
             raise kind(f"base_url {self.base_url}, model {self.model!r}: {error}") from error
+
+    def identity(self) -> str:
+        """Name the model as the server does, without its address: servers that give one name to different weights
+        must not share a cache."""
+        fields = json.dumps(self.extra_body, sort_keys=True)
+        return f"openai {self.model} {self._root} {self._known_dialect().name} {self.max_tokens} {fields}"
 
     def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
         dialect = self._text_dialect() if generate else self._known_dialect()
@@ -141,8 +149,8 @@ class OpenAIBackend:
     def _expect_model(self) -> None:
         try:
             listing = self._open()[0].request("GET", f"{self.base_url}/models", retry=False)
-            served = [entry["id"] for entry in listing["data"]]
-        except (TypeError, KeyError):
+            served = {entry["id"]: entry.get("root") for entry in listing["data"]}
+        except (TypeError, KeyError, AttributeError):
             return  # a listing of another shape says nothing
         except ServerError as error:
             if error.status in (404, 405, 501):  # not every server lists its models
@@ -152,6 +160,7 @@ class OpenAIBackend:
             raise ValueError(
                 f"model: {self.base_url} does not serve {self.model!r}; it has {', '.join(served)}"
             )
+        self._root = served[self.model]
 
     def _detect(self) -> _Dialect:
         dialects = [

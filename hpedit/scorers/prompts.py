@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -29,6 +31,7 @@ __all__ = [
     "ScoringPrompt",
     "default_folder",
     "dump_prompt",
+    "fingerprint",
     "load_prompts",
     "parse_prompt",
     "quoted",
@@ -87,6 +90,17 @@ def render(prompt: ScoringPrompt, request: ScoreRequest) -> list[Message]:
     if prompt.order == "images_first":
         return [Message("user", (*before, *after, f"{rubric}\n\n{case}\n\n{tail}"))]
     return [Message("system", (rubric,)), Message("user", (case, *before, *after, tail))]
+
+
+def fingerprint(prompt: ScoringPrompt) -> str:
+    """Return 16 hexadecimal digits of all in a prompt that shapes a score: each word, their order, the map.
+
+    Provenance and calibration record are left out. Taken from a rendered chat, so that a change of the layout counts.
+    """
+    picture = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    chat = render(prompt, ScoreRequest("", prompt.name, "", "requirement", (picture, picture), picture))
+    turns = [(m.role, [part if isinstance(part, str) else "<picture>" for part in m.parts]) for m in chat]
+    return hashlib.sha256(repr((turns, prompt.map)).encode()).hexdigest()[:16]
 
 
 def quoted(text: str) -> str:

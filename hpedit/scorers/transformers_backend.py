@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from hpedit.images import to_pil
 from hpedit.scorers.digits import DIGITS
 from hpedit.scorers.hp_scorer import Answer
+from hpedit.scorers.identity import checkpoint_identity
 from hpedit.scorers.prompts import Message
 
 _loading = threading.Lock()  # of the module, so that a backend that was not loaded yet can be pickled
@@ -66,6 +67,10 @@ class TransformersBackend:
 
     def check(self) -> None:
         self._loaded()
+
+    def identity(self) -> str:
+        checkpoint = checkpoint_identity(self.model, self.revision)
+        return f"transformers {checkpoint} {self.dtype} {self.max_pixels} {self.max_tokens}"
 
     def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
         vlm = self._loaded()
