@@ -81,3 +81,35 @@ class RedScorer:
         if request.case_id in self.failing:
             return Score.missing("429: too many pictures")
         return Score(value=int(request.edit[0, 0, 0]) / 51)
+
+
+class SleepyScorer(RedScorer):
+    """Notes, without repeats in a row, what is asked of it; ``disturbed`` is whether anything came while it slept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+        self.asleep = False
+        self.disturbed = False
+        self._noting = threading.Lock()
+
+    def check(self) -> None:
+        self._note("check")
+
+    def wake(self) -> None:
+        self.asleep = False
+        self._note("wake")
+
+    def sleep(self) -> None:
+        self._note("sleep")
+        self.asleep = True
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        self.disturbed |= self.asleep
+        self._note("score")
+        return super().score(requests)
+
+    def _note(self, event: str) -> None:
+        with self._noting:
+            if self.events[-1:] != [event]:
+                self.events.append(event)
