@@ -36,8 +36,10 @@ __all__ = [
     "Pair",
     "Picture",
     "Provenance",
+    "Rows",
     "ScoreRecord",
     "case_row",
+    "open_rows",
     "read_cases",
     "rewrite_cases",
     "write_cases",
@@ -192,10 +194,15 @@ def read_cases(path: str, name: str = "data") -> Cases:
     Raises ValueError that starts with ``name`` where there is nothing to read, or a column is missing.
     """
     where = f"{name}={path}"
-    return Cases(_open_rows(path, where), where)
+    return Cases(open_rows(path, where), where)
 
 
-def _open_rows(path: str, where: str) -> Rows:
+def open_rows(path: str, where: str) -> Rows:
+    """Open the rows of any data set, whatever its columns; see read_cases for ``path``.
+
+    Raises ValueError that starts with ``where`` where there is nothing to read.
+    """
+    """Open a data set of any columns. ``path`` is as in read_cases; ``where`` is what errors begin with."""
     local = Path(path).expanduser()
     if local.is_dir():
         for table in (local / "metadata.jsonl", local / "metadata.csv"):
