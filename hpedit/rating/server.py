@@ -24,7 +24,7 @@ def run(deck: Deck, ratings: Ratings, host: str, port: int, token: str | None, s
     token = choose_token(host, token)
     app = make_app(Desk(deck, ratings), token, own_names(host, site))
     # Quiet: an access log would hold the token of everyone's first visit.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
     with _listen(host, port) as sock, suppress(KeyboardInterrupt):
         print(_links(site or host, sock.getsockname()[1], token), flush=True)
         uvicorn.Server(config).run(sockets=[sock])

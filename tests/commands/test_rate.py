@@ -78,10 +78,10 @@ def test_scores_and_votes_of_one_database_are_exported_together(data: str, tmp_p
 
 
 def test_an_export_names_what_is_wrong(data: str, tmp_path: Path):
-    with pytest.raises(ValueError, match="^db: wanted a file with ratings"):
+    with pytest.raises(ValueError, match=r"^db: wanted a file with ratings"):
         export(data, str(tmp_path / "none.sqlite"))
     Ratings(tmp_path / "empty.sqlite")
-    with pytest.raises(ValueError, match="^db: wanted ratings to export, found none"):
+    with pytest.raises(ValueError, match=r"^db: wanted ratings to export, found none"):
         export(data, str(tmp_path / "empty.sqlite"))
     write_cases(tmp_path / "few.parquet", [rated_case(0)])
     with pytest.raises(ValueError, match=r"^data: wanted the edits that were rated, .* lacks 6"):
@@ -91,9 +91,9 @@ def test_an_export_names_what_is_wrong(data: str, tmp_path: Path):
 
 def test_serving_names_the_flag_that_is_wrong(data: str, tmp_path: Path):
     db = str(tmp_path / "r.sqlite")
-    with pytest.raises(ValueError, match="^repeats: wanted"):
+    with pytest.raises(ValueError, match=r"^repeats: wanted"):
         serve(data, db, repeats=2)
-    with pytest.raises(ValueError, match="^token: wanted 12 characters"):
+    with pytest.raises(ValueError, match=r"^token: wanted 12 characters"):
         serve(data, db, token="short")
-    with pytest.raises(ValueError, match="^host, port: cannot listen on 192.0.2.1 port 1"):
+    with pytest.raises(ValueError, match=r"^host, port: cannot listen on 192\.0\.2\.1 port 1"):
         serve(data, db, host="192.0.2.1", port=1)

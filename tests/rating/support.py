@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from hpedit.cases import Candidate, Case
 from hpedit.miniature.data import case
@@ -25,7 +25,9 @@ def rated_case(number: int, candidates: int = 3) -> Case:
     """Case ``number`` of the miniature world with candidates whose ids and pictures' metadata name their models."""
     drawn = example(number)
     plain = case(drawn, drawn.target)
-    edits = [_named(plain.source if i else plain.target, model) for i, model in enumerate(MODELS[:candidates])]
+    edits = [
+        _named(plain.source if i else plain.target, model) for i, model in enumerate(MODELS[:candidates])
+    ]
     named = tuple(Candidate(f"{m}-{number}", e, model=m) for m, e in zip(MODELS, edits, strict=False))
     return replace(plain, case_id=f"{MODELS[0]}/case-{number}", candidates=named)
 

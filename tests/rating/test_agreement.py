@@ -21,16 +21,12 @@ SAID = Answer("ann", "score", "first", "c", "k", None, "4", 1000, 0.0, 0, "1x1@1
 
 def scored(rater: str, scores: list[int], kind: Kind = "first") -> list[Answer]:
     """Scores of cases 0, 1, ..."""
-    return [
-        replace(SAID, rater=rater, kind=kind, case_id=str(i), value=str(s)) for i, s in enumerate(scores)
-    ]
+    return [replace(SAID, rater=rater, kind=kind, case_id=str(i), value=str(s)) for i, s in enumerate(scores)]
 
 
 def voted(rater: str, *votes: tuple[str, str, str], kind: Kind = "first") -> list[Answer]:
     """Votes (left, right, value) on case c."""
-    return [
-        replace(SAID, rater=rater, mode="vote", kind=kind, left=a, right=b, value=v) for a, b, v in votes
-    ]
+    return [replace(SAID, rater=rater, mode="vote", kind=kind, left=a, right=b, value=v) for a, b, v in votes]
 
 
 def of(rater: str, answers: list[Answer]) -> dict[str, Any]:
@@ -62,7 +58,9 @@ def test_a_rater_is_compared_with_the_mean_of_the_others_on_what_they_share():
 
 
 def test_hidden_items_tell_of_the_rater_and_do_not_enter_the_scores():
-    answers = scored("ann", [4, 2, 3]) + scored("ann", [4, 5], "repeat") + scored("ann", [0, 0, 1, 0], "sanity")
+    answers = (
+        scored("ann", [4, 2, 3]) + scored("ann", [4, 5], "repeat") + scored("ann", [0, 0, 1, 0], "sanity")
+    )
     ann = of("ann", answers)
     assert (ann["repeats"], ann["same"], ann["repeat_mae"]) == (2, 0.5, 1.5)
     assert (ann["sanity"], ann["passed"]) == (4, 0.75)

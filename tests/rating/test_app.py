@@ -52,7 +52,12 @@ def test_answers_are_stored_with_how_they_came_about(desk: Desk, client: TestCli
     assert (state["done"], state["total"]) == (1, 21)  # 18 edits, 2 repeats, 1 sanity item
     (answer,) = desk.ratings.answers("score")
     slot = desk.deck.deal("ann").slots[0]
-    assert (answer.rater, answer.case_id, answer.left, answer.kind) == ("ann", slot.case_id, *slot.shown, slot.kind)
+    assert (answer.rater, answer.case_id, answer.left, answer.kind) == (
+        "ann",
+        slot.case_id,
+        *slot.shown,
+        slot.kind,
+    )
     assert (answer.value, answer.ms, answer.screen, answer.place) == ("4", 800, "1280x800@1.5", 0)
     assert answer.app
     assert answer.prompt == desk.deck.prompt(slot).version

@@ -82,5 +82,5 @@ def test_data_that_cannot_be_rated_are_told():
         cases_by_id([case, case])
     with pytest.raises(ValueError, match=r"^data: case wonder.*: wanted candidates with ids of their own"):
         cases_by_id([replace(case, candidates=case.candidates[:1] * 2)])
-    with pytest.raises(ValueError, match="^data: wanted two candidates of a case to rate, found none in 1"):
+    with pytest.raises(ValueError, match=r"^data: wanted two candidates of a case to rate, found none in 1"):
         Deck(cases_by_id([rated_case(0, candidates=1)]), "vote", Plan(), load_prompts(), "00")

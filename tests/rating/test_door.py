@@ -48,13 +48,17 @@ def test_another_servers_cookie_opens_nothing(tmp_path: Path):
     assert client.get("/").status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil.example:80", "["])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil.example:80", "["]
+)
 def test_a_name_that_was_rebound_to_this_machine_is_refused(tmp_path: Path, host: str):
     answer = visitor(tmp_path, token=None).get("/", headers={"host": host})
     assert answer.status_code == 421
 
 
-@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "192.168.7.9:1", "Rate.Example:8080"])
+@pytest.mark.parametrize(
+    "host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "192.168.7.9:1", "Rate.Example:8080"]
+)
 def test_addresses_and_own_names_are_answered(tmp_path: Path, host: str):
     client = visitor(tmp_path, token=None, site="rate.example")
     assert client.get("/", headers={"host": host}).status_code == 200
@@ -110,6 +114,6 @@ def test_anything_else_gets_one_that_cannot_be_guessed(host: str):
 
 
 def test_a_token_that_can_be_guessed_is_refused():
-    with pytest.raises(ValueError, match="^token: wanted 12 characters or more, got 5"):
+    with pytest.raises(ValueError, match=r"^token: wanted 12 characters or more, got 5"):
         choose_token("127.0.0.1", "short")
     assert choose_token("127.0.0.1", TOKEN) == TOKEN

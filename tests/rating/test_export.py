@@ -82,7 +82,12 @@ def test_label_studio_has_a_task_an_edit_and_an_annotation_a_rater(tmp_path: Pat
     assert write_label_studio(tmp_path, label_studio(CASES, said, "overall")) == 2
     scores, votes = json.loads((tmp_path / "label_studio.json").read_text(encoding="utf-8"))
     case = CASES[ONE]
-    assert scores["data"] == {"case_id": ONE, "task": case.task, "instruction": case.instruction, "cand_id": P}
+    assert scores["data"] == {
+        "case_id": ONE,
+        "task": case.task,
+        "instruction": case.instruction,
+        "cand_id": P,
+    }
     assert [a["completed_by"]["email"] for a in scores["annotations"]] == ["ann", "bob"]
     assert [a["result"][0]["value"] for a in scores["annotations"]] == [{"number": 4.0}, {"number": 0.0}]
     assert scores["annotations"][0]["lead_time"] == 0.9

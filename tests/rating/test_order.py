@@ -25,7 +25,9 @@ def slots(number: int, sides: int = 1) -> list[Slot]:
     rater=st.text(min_size=1, max_size=8),
     sides=st.sampled_from([1, 2]),
 )
-def test_every_item_comes_once_and_the_hidden_ones_in_their_share(number, repeats, sanity, seed, rater, sides):
+def test_every_item_comes_once_and_the_hidden_ones_in_their_share(
+    number, repeats, sanity, seed, rater, sides
+):
     first, plan = slots(number, sides), Plan(seed, repeats, sanity)
     known = [Slot("sanity", s.case_id, (SOURCE,)) for s in first]
     order = rater_order(first, known, rater, plan)

@@ -112,5 +112,5 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path):
     (tmp_path / "r.sqlite").write_text("not a database, but long enough to be taken for one" * 20)
     with pytest.raises(ValueError, match=r"^db: .*r\.sqlite cannot be used"):
         Ratings(tmp_path / "r.sqlite")
-    with pytest.raises(ValueError, match="^db: wanted a file with ratings"):
+    with pytest.raises(ValueError, match=r"^db: wanted a file with ratings"):
         Ratings(tmp_path / "none.sqlite", must_exist=True)
