@@ -6,7 +6,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 # Held until the process ends, however it ends: the system drops the locks of a killed process.
@@ -40,5 +39,7 @@ def claim_gpu(share: float, folder: Path | None = None) -> str:
 def _visible() -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:
+        import torch  # seconds, in every worker
+
         return [str(i) for i in range(torch.cuda.device_count())]
     return [name.strip() for name in given.split(",") if name.strip()]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
-from datasets import Features, Value
+from datasets import Features, List, Value
 
 from hpedit.build.photo import PHOTO_FEATURES, Photo, photo_of, photo_row
-from hpedit.cases import Case, case_of
+from hpedit.cases import Case, Provenance, case_of
 from hpedit.records import CASE_FEATURES, case_row
 
 T = TypeVar("T")
@@ -51,17 +51,22 @@ class Item:
         item_id: unique in a build; becomes the photo's id.
         source: number of the source it belongs to.
         key: what it is called there: a path relative to the folder, or the number of a row.
-        stamp: changes when the picture does: length and time of its file.
+        stamp: changes when the picture does: the length of its file.
+        provenance: as its source has it.
+        categories: MS-COCO categories that its source names.
     """
 
     item_id: str
     source: int
     key: str
     stamp: str = ""
+    provenance: Provenance = Provenance()
+    categories: tuple[str, ...] = ()
 
 
 def _item_of(row: Mapping[str, Any]) -> Item:
-    return Item(**row)
+    provenance, categories = Provenance(**row["provenance"]), tuple(row["categories"])
+    return Item(**{**row, "provenance": provenance, "categories": categories})
 
 
 def _case_of(row: Mapping[str, Any]) -> Case:
@@ -72,7 +77,13 @@ _TEXT = Value("string")
 ITEMS: Kind[Item] = Kind(
     "items",
     "item_id",
-    Features({"item_id": _TEXT, "source": Value("int32"), "key": _TEXT, "stamp": _TEXT}),
+    Features(
+        {
+            **{"item_id": _TEXT, "source": Value("int32"), "key": _TEXT, "stamp": _TEXT},
+            "provenance": {"dataset": _TEXT, "row": _TEXT, "license": _TEXT},
+            "categories": List(_TEXT),
+        }
+    ),
     asdict,
     _item_of,
 )
