@@ -14,16 +14,27 @@ DIGITS = ("0", "1", "2", "3", "4", "5")
 Read = Literal["expectation", "argmax", "generated"]
 
 # A digit alone, or in one of the few dresses models put it in. Whatever else surrounds it makes it no answer.
-_ANSWER = re.compile(r"(?:(?:final\s+)?(?:score|rating|answer)\s*(?::|is)\s*)?([0-5])(?:\s*/\s*5)?\.?", re.I)
+_ANSWER = re.compile(
+    r"""(?:(?:final\ )?(?:score|rating|answer)\ ?(?::|is)\ ?)?(?P<digit>[0-5])(?:\ ?/\ ?5)?\.?"""
+    r"""|\{\ ?"(?:score|rating|answer)"\ ?:\ ?(?P<json>[0-5])\ ?\}""",
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
+_WIDE = str.maketrans({chr(0xFF10 + digit): str(digit) for digit in range(10)} | {0xFF1A: ":", 0xFF0F: "/"})
 
 
 def parse_digit(text: str) -> int | None:
     """Return the score that ``text`` states, or None if it states none beyond doubt.
 
-    "4", " 4\\n", "4.", "4/5", "Score: 4" and "**4**" are 4; "10", "-1", "4.5", "3-4", "4/10" and prose are None.
+    Accepted, with blanks or asterisks around: a digit 0 to 5; with "/5", with a full stop, or with both; after
+    "score", "rating", "answer" or "final ..." and a colon or "is"; and the JSON object {"score": 4}, with nothing
+    else in it. Full-width digits and colons (U+FF10 ...), as Chinese input methods write them, are their ASCII kin.
+
+    All else is no answer: reasoning before or after the number (where one digit is the score and which is not is a
+    guess), "10", "-1", "4.5", "3-4", "4/10", a quoted "4" in JSON, and numerals in words or in other scripts.
     """
-    match = _ANSWER.fullmatch(text.strip().strip("*").strip())
-    return int(match.group(1)) if match else None
+    plain = " ".join(text.translate(_WIDE).strip(" \t\r\n*").split())
+    match = _ANSWER.fullmatch(plain)
+    return int(match["digit"] or match["json"]) if match else None
 
 
 def score_from_text(text: str) -> Score:

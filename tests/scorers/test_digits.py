@@ -93,6 +93,13 @@ def test_the_wrong_number_of_digits_is_an_error() -> None:
         ("score: 2/5", 2),
         ("**3**", 3),
     ]
+    + [
+        ('{"score": 4}', 4),
+        ('{ "Rating":0 }', 0),
+        ("\uff14", 4),
+        ("Score\uff1a\uff13", 3),
+        ("\uff15\uff0f5", 5),
+    ]
     + [("Rating: 5", 5), ("The score is 4", None), ("Answer: 1", 1), ("Final score is 2.", 2)],
 )
 def test_a_plain_statement_is_read(text: str, digit: int | None) -> None:
@@ -126,7 +133,23 @@ def test_a_plain_statement_is_read(text: str, digit: int | None) -> None:
         "1. Is the object gone? Yes.",
         "0-5",
     ]
-    + ["\uff14", "\u0664", "\u00b2", "IV", "four", "NaN", "1e1", "05", "4 5", "5%", "Score: 4, quality: 2"],
+    + ['{"score": "4"}', '{"score": 4, "why": 5}', '{"score": [4]}', '{"score": 10}', "[4]", '{"quality": 4}']
+    + [
+        "\u56db",
+        "\u4e94\u5206",
+        "\uff11\uff10",
+        "\uff0d1",
+        "\u0664",
+        "\u00b2",
+        "IV",
+        "four",
+        "NaN",
+        "1e1",
+        "05",
+        "4 5",
+        "5%",
+        "Score: 4, quality: 2",
+    ],
 )
 def test_anything_else_is_missing_and_never_a_number(text: str) -> None:
     assert parse_digit(text) is None
