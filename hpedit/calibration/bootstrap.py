@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,3 +59,12 @@ def estimate(value: float, replicates: Floats) -> Estimate:
 def estimates(values: Mapping[str, float], replicates: Mapping[str, Floats]) -> dict[str, Estimate]:
     """Return an Estimate of each figure that has replicates."""
     return {name: estimate(values[name], replicates[name]) for name in replicates}
+
+
+def plain(value: Any) -> Any:
+    """Return nested dicts and lists as JSON knows them: null for the figures that the data do not define."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

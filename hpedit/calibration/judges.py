@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from hpedit.calibration.ratings import BEST, RatedEdit
-from hpedit.cases import Picture, ScoreRecord
+from torch import Tensor
+
+from hpedit.calibration.ratings import BEST, Edit
+from hpedit.cases import ScoreRecord
 from hpedit.images import from_pil
+from hpedit.pictures import Picture
 from hpedit.scorers.base import Score, Scorer, ScoreRequest
+from hpedit.scorers.pool import ask as ask_scorer
 
 
 @dataclass(frozen=True, order=True)
 class Judge:
-    """Whose stored scores are meant; scores of different ones do not compare."""
+    """Whose stored scores are meant; scores of different ones do not compare.
+
+    Attributes:
+        prompt_versions: those that belong together, since no task was scored by two of them.
+    """
 
     scorer: str
-    prompt_version: str
+    prompt_versions: tuple[str, ...]
     read: str
 
     def __str__(self) -> str:
-        return ", ".join(part for part in (self.scorer, self.prompt_version, self.read) if part)
+        versions = " and ".join(version for version in self.prompt_versions if version)
+        return ", ".join(part for part in (self.scorer, versions and f"prompt {versions}", self.read) if part)
 
 
-def stored_judges(edits: Sequence[RatedEdit]) -> list[Judge]:
-    """Return who has scored any of the edits, in alphabetical order."""
-    return sorted({_judge(record) for edit in edits for record in _records(edit)})
+def stored_judges(edits: Sequence[Edit]) -> list[Judge]:
+    """Return who has scored any of the edits, in alphabetical order.
+
+    Prompts are versioned task by task, so the versions of one scorer are one judge as long as no task has two.
+    """
+    versions: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for edit in edits:
+        for record in _records(edit):
+            versions[record.scorer, record.read][edit.task].add(record.prompt_version)
+    found = []
+    for (scorer, read), by_task in versions.items():
+        every = sorted(set().union(*by_task.values()))
+        apart = any(len(of_task) > 1 for of_task in by_task.values())
+        found += [Judge(scorer, v, read) for v in ([(e,) for e in every] if apart else [tuple(every)])]
+    return sorted(found)
 
 
-def stored_scores(edits: Sequence[RatedEdit], judge: Judge) -> list[Score]:
+def stored_scores(edits: Sequence[Edit], judge: Judge) -> list[Score]:
     """Return the judge's newest score of each edit; missing where it gave none."""
-    return [_newest([r for r in _records(edit) if _judge(r) == judge]) for edit in edits]
+    return [_newest([r for r in _records(edit) if _is_of(r, judge)]) for edit in edits]
 
 
 def ask(
-    edits: Sequence[RatedEdit], scorer: Scorer, batch_size: int = 8, max_in_flight: int = 4
+    edits: Sequence[Edit], scorer: Scorer, batch_size: int = 8, max_in_flight: int = 4
 ) -> Iterator[Score]:
     """Score the edits now, yielding in their order; pictures of a few batches are in memory at once.
 
-    An edit whose pictures cannot be read is missing, not an error. What the scorer raises is raised.
+    An edit whose pictures cannot be read, and one that the scorer fails on, is missing, with the reason.
     """
     batches = [edits[i : i + batch_size] for i in range(0, len(edits), batch_size)]
     with ThreadPoolExecutor(max_in_flight, thread_name_prefix="judge") as threads:
@@ -48,7 +70,7 @@ def ask(
             yield from scores
 
 
-def request_of(edit: RatedEdit) -> ScoreRequest:
+def request_of(edit: Edit) -> ScoreRequest:
     """Return what a scorer is asked about an edit. Raises BadPicture where a picture cannot be read."""
     case = edit.case
     return ScoreRequest(
@@ -62,7 +84,7 @@ def request_of(edit: RatedEdit) -> ScoreRequest:
     )
 
 
-def _ask(batch: Sequence[RatedEdit], scorer: Scorer) -> list[Score]:
+def _ask(batch: Sequence[Edit], scorer: Scorer) -> list[Score]:
     answers: list[Score | None] = []
     requests = []
     for edit in batch:
@@ -71,16 +93,17 @@ def _ask(batch: Sequence[RatedEdit], scorer: Scorer) -> list[Score]:
             answers.append(None)
         except ValueError as error:
             answers.append(Score.missing(str(error)))
-    given = iter(scorer.score(requests) if requests else [])
+    given = iter(ask_scorer(scorer, requests) if requests else [])
     return [next(given) if answer is None else answer for answer in answers]
 
 
-def _records(edit: RatedEdit) -> list[ScoreRecord]:
+def _records(edit: Edit) -> list[ScoreRecord]:
     return [record for record in edit.case.scores if record.cand_id == edit.candidate.cand_id]
 
 
-def _judge(record: ScoreRecord) -> Judge:
-    return Judge(record.scorer, record.prompt_version, record.read)
+def _is_of(record: ScoreRecord, judge: Judge) -> bool:
+    mine = (judge.scorer, judge.read)
+    return (record.scorer, record.read) == mine and record.prompt_version in judge.prompt_versions
 
 
 def _newest(records: list[ScoreRecord]) -> Score:
@@ -95,5 +118,5 @@ def _newest(records: list[ScoreRecord]) -> Score:
     return Score(record.value, record.dist or None, record.mass)
 
 
-def _pixels(picture: Picture):
+def _pixels(picture: Picture) -> Tensor:
     return from_pil(picture.decode())

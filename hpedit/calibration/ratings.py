@@ -20,36 +20,45 @@ BEST = 5.0
 
 
 @dataclass(frozen=True)
-class RatedEdit:
-    """One edit and what people said of it in one dimension.
+class Edit:
+    """One edit of a case.
 
     Attributes:
         case: the case it is an edit of; its id is the cluster of all resampling.
         candidate: the edit.
         task: canonical task name.
-        raters: who rated it, sorted, each once.
-        ratings: their values in [0, 5], in the order of ``raters``; a rater's repeats are averaged.
     """
 
     case: Case
     candidate: Candidate
     task: str
-    raters: tuple[str, ...]
-    ratings: tuple[float, ...]
 
     @property
     def editor(self) -> str:
         return self.candidate.model
 
     @property
-    def mean(self) -> float:
-        """The human score in [0, 5]: every rater counts once."""
-        return fmean(self.ratings)
-
-    @property
     def name(self) -> str:
         """What messages call it."""
         return f"{self.case.case_id}/{self.candidate.cand_id}"
+
+
+@dataclass(frozen=True)
+class RatedEdit(Edit):
+    """One edit and what people said of it in one dimension.
+
+    Attributes:
+        raters: who rated it, sorted, each once.
+        ratings: their values in [0, 5], in the order of ``raters``; a rater's repeats are averaged.
+    """
+
+    raters: tuple[str, ...]
+    ratings: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The human score in [0, 5]: every rater counts once."""
+        return fmean(self.ratings)
 
 
 def sound_cases(cases: Cases, bad: Quarantine) -> Iterator[Case]:
@@ -61,26 +70,33 @@ def sound_cases(cases: Cases, bad: Quarantine) -> Iterator[Case]:
             bad.add(cases.label(index), str(error))
 
 
+def edits_of(cases: Iterable[Case], bad: Quarantine) -> Iterator[Edit]:
+    """Yield every candidate, rated or not, in the order of the records.
+
+    A case of an unknown task, and a case or candidate that comes twice, are set apart in ``bad``.
+    """
+    for case, task, candidates in _usable(cases, bad):
+        yield from (Edit(case, candidate, task) for candidate in candidates.values())
+
+
 def rated_edits(
     cases: Iterable[Case], dim: str = "overall", bad: Quarantine | None = None
 ) -> list[RatedEdit]:
     """Return the edits that have at least one rating in dimension ``dim``, in the order of the records.
 
-    A value that is no number in [0, 5], one of a candidate that its case lacks, and a candidate or a case that comes
-    twice are set apart in ``bad``; without it they are logged.
+    A value that is no number in [0, 5], one of a candidate that its case lacks, and what ``edits_of`` cannot use are
+    set apart in ``bad``; without it they are logged.
     Raises ValueError that lists the dimensions found where no edit is rated in ``dim``.
     """
     apart = Quarantine() if bad is None else bad
     dims: set[str] = set()
-    seen: set[str] = set()
     edits: list[RatedEdit] = []
-    for case in cases:
+    for case, task, candidates in _usable(cases, apart):
         dims.update(rating.dim for rating in case.humans)
-        if case.case_id in seen:
-            apart.add(f"case {case.case_id}", "a second case of that id")
-            continue
-        seen.add(case.case_id)
-        edits.extend(_edits_of(case, dim, apart))
+        for cand_id, by_rater in _values(case, dim, candidates, apart).items():
+            raters = tuple(sorted(by_rater))
+            ratings = tuple(fmean(by_rater[rater]) for rater in raters)
+            edits.append(RatedEdit(case, candidates[cand_id], task, raters, ratings))
     if bad is None and apart:
         _log.warning("ratings set apart:\n%s", "\n".join(apart.lines()))
     if not edits:
@@ -89,18 +105,20 @@ def rated_edits(
     return edits
 
 
-def _edits_of(case: Case, dim: str, bad: Quarantine) -> Iterator[RatedEdit]:
-    try:
-        task = canonical_task(case.task, f"case {case.case_id}")
-    except ValueError as error:
-        bad.add(f"case {case.case_id}", str(error).partition(": ")[2])
-        return
-    candidates = _by_id(case, bad)
-    values = _values(case, dim, candidates, bad)
-    for cand_id, by_rater in values.items():
-        raters = tuple(sorted(by_rater))
-        ratings = tuple(fmean(by_rater[rater]) for rater in raters)
-        yield RatedEdit(case, candidates[cand_id], task, raters, ratings)
+def _usable(cases: Iterable[Case], bad: Quarantine) -> Iterator[tuple[Case, str, dict[str, Candidate]]]:
+    """Yield each case once, with its canonical task and its candidates by id."""
+    seen: set[str] = set()
+    for case in cases:
+        try:
+            task = canonical_task(case.task, f"case {case.case_id}")
+        except ValueError as error:
+            bad.add(f"case {case.case_id}", str(error).partition(": ")[2])
+            continue
+        if case.case_id in seen:
+            bad.add(f"case {case.case_id}", "a second case of that id")
+            continue
+        seen.add(case.case_id)
+        yield case, task, _by_id(case, bad)
 
 
 def _by_id(case: Case, bad: Quarantine) -> dict[str, Candidate]:

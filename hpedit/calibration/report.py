@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpedit.calibration.agreement import AgreementReport
-from hpedit.calibration.bootstrap import LEVEL, Estimate
+from hpedit.calibration.bootstrap import LEVEL, Estimate, plain
 from hpedit.calibration.page import page
 from hpedit.calibration.plots import histogram_png, scatter_png
 from hpedit.calibration.tables import Cell, Table, comparison, tables
@@ -87,21 +87,13 @@ def as_json(report: AgreementReport) -> dict[str, Any]:
         "level": LEVEL,
         "resamples": report.resamples,
         "seed": report.seed,
-        "tasks": _plain({task: asdict(group) for task, group in report.tasks.items()}),
-        "macro": _plain({name: asdict(figure) for name, figure in report.macro.items()}),
-        "pooled": _plain(asdict(report.pooled)),
-        "by_level": _plain([asdict(bias) for bias in report.by_level]),
-        "by_editor": _plain([asdict(bias) for bias in report.by_editor]),
+        "tasks": plain({task: asdict(group) for task, group in report.tasks.items()}),
+        "macro": plain({name: asdict(figure) for name, figure in report.macro.items()}),
+        "pooled": plain(asdict(report.pooled)),
+        "by_level": plain([asdict(bias) for bias in report.by_level]),
+        "by_editor": plain([asdict(bias) for bias in report.by_editor]),
         "failures": report.failures,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(cell: Cell) -> str:

@@ -1,0 +1,1 @@
+"""Human ratings in the formats of others, as the project's own cases."""
