@@ -16,10 +16,11 @@ from datamodules.screening import Entry
 from hpedit.cases import Case
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases
+from hpedit.scorers.rated import RatedBatch
 from hpedit.types import EditBatch, PreferenceBatch
 
 Item = TypeVar("Item")
-Batch = TypeVar("Batch", EditBatch, PreferenceBatch)
+Batch = TypeVar("Batch", EditBatch, PreferenceBatch, RatedBatch)
 
 
 @dataclass(frozen=True)

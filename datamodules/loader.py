@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from datamodules.dataset import BatchDataset, Loaded
 from datamodules.sampler import BucketBatchSampler
+from hpedit.scorers.rated import RatedBatch
 from hpedit.types import EditBatch, PreferenceBatch
 
 log = logging.getLogger(__name__)
-Batch = TypeVar("Batch", EditBatch, PreferenceBatch)
+Batch = TypeVar("Batch", EditBatch, PreferenceBatch, RatedBatch)
 
 
 class EvalLoader(Generic[Batch]):

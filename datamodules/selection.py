@@ -17,9 +17,10 @@ from datamodules.screening import Entry, screen, warn
 from datamodules.splits import hold_out
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases, read_cases
+from hpedit.scorers.rated import RatedBatch
 from hpedit.types import EditBatch, PreferenceBatch
 
-Batch = TypeVar("Batch", EditBatch, PreferenceBatch)
+Batch = TypeVar("Batch", EditBatch, PreferenceBatch, RatedBatch)
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def qwen2_5_vl(size: VLMSize, tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditi
         text_config=_language(size, tokenizer) | {"rope_parameters": _mrope(size)},
         vision_config=vision,
         tie_word_embeddings=True,
-        **_marker_ids(tokenizer),
+        **marker_ids(tokenizer),
     )
     return Qwen2_5_VLForConditionalGeneration(config)
 
@@ -204,7 +204,7 @@ def qwen3_vl(size: VLMSize, tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalG
         text_config=text | {"rope_parameters": _mrope(size) | {"mrope_interleaved": True}},
         vision_config=vision,
         tie_word_embeddings=True,
-        **_marker_ids(tokenizer),
+        **marker_ids(tokenizer),
     )
     return Qwen3VLForConditionalGeneration(config)
 
@@ -230,7 +230,7 @@ def _mrope(size: VLMSize) -> dict:
     return {"rope_type": "default", "rope_theta": 1e6, "mrope_section": section}
 
 
-def _marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+def marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     markers = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",

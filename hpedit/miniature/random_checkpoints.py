@@ -34,7 +34,7 @@ DEFAULT_CORPUS = (
 )
 
 # Turns of a conversation, each picture as one placeholder that the processor expands.
-_CHAT_TEMPLATE = (
+CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}{% for part in message['content'] %}"
@@ -102,7 +102,7 @@ def make_qwen2_5_vl(
     size = size or VLMSize()
     tokenizer = qwen_tokenizer(corpus, size.vocab_size)
     processor = Qwen2_5_VLProcessor(
-        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=_CHAT_TEMPLATE
+        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=CHAT_TEMPLATE
     )
     return _save_vlm(folder, lambda: build.qwen2_5_vl(size, tokenizer), processor, seed)
 
@@ -114,7 +114,7 @@ def make_qwen3_vl(
     size = size or VLMSize()
     tokenizer = qwen_tokenizer(corpus, size.vocab_size)
     images = Qwen2VLImageProcessor(patch_size=16, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    processor = Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), chat_template=_CHAT_TEMPLATE)
+    processor = Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), chat_template=CHAT_TEMPLATE)
     return _save_vlm(folder, lambda: build.qwen3_vl(size, tokenizer), processor, seed)
 
 
@@ -151,7 +151,7 @@ def _make_qwen(
             text_encoder=build.qwen2_5_vl(text_encoder, tokenizer),
             tokenizer=tokenizer,
             processor=Qwen2VLProcessor(
-                Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=_CHAT_TEMPLATE
+                Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=CHAT_TEMPLATE
             ),
             transformer=build.qwen_transformer(transformer, text_encoder.hidden, vae.z_dim),
         )
