@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,3 +140,6 @@ def _summarise(scored: Sequence[tuple[Edit, Entry]]) -> None:
         mine = [(edit, entry.record.value) for edit, entry in scored if entry.record.scorer == name]
         values = [math.nan if value is None else value for _, value in mine]
         print(f"\n{summary(name, [edit.case.task for edit, _ in mine], values)}")
+        failures = Counter(e.failure for _, e in scored if e.failure and e.record.scorer == name)
+        for reason, count in failures.most_common(_SHOWN):
+            print(f"  not had, {count} x {reason}")

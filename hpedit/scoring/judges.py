@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpedit.scorers.base import Scorer
+from hpedit.scorers.cache import CachedScorer
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.pool import WeightedScorer, expect_usable
-from hpedit.scorers.prompts import BASE
+from hpedit.scorers.prompts import BASE, fingerprint
 
 
 @dataclass
@@ -69,16 +70,23 @@ class Label:
 
 def name_of(scorer: Scorer) -> str:
     """Return the name of the model that judges, or of the scorer's class where there is none."""
-    model = getattr(scorer.backend, "model", None) if isinstance(scorer, HPScorer) else None
-    return type(scorer).__name__ if model is None else Path(str(model)).name
+    judge = _behind_cache(scorer)
+    model = getattr(judge.backend, "model", None) if isinstance(judge, HPScorer) else None
+    return type(judge).__name__ if model is None else Path(str(model)).name
 
 
 def label_of(member: WeightedScorer, task: str) -> Label:
     """Return what the member's scores of edits of ``task`` are filed under."""
-    scorer = member.scorer
+    scorer = _behind_cache(member.scorer)
     if not isinstance(scorer, HPScorer):
         return Label(member.name, "", "expectation", type(scorer).__qualname__)
     prompt = scorer.prompts[task if scorer.task_aware else BASE]
-    facts = (name_of(scorer), type(scorer.backend).__qualname__, scorer.read, scorer.min_mass, prompt)
+    who = (getattr(scorer.backend, "model", None), type(scorer.backend).__qualname__)
     version = prompt.version if scorer.task_aware else f"{BASE}-{prompt.version}"
-    return Label(member.name, version, scorer.read, repr(facts))
+    return Label(
+        member.name, version, scorer.read, repr((*who, scorer.min_mass, prompt.name, fingerprint(prompt)))
+    )
+
+
+def _behind_cache(scorer: Scorer) -> Scorer:
+    return scorer.scorer if isinstance(scorer, CachedScorer) else scorer

@@ -57,8 +57,9 @@ def questions(edits: Sequence[Edit], members: Sequence[WeightedScorer], max_pixe
     digests = [edit.digest() for edit in edits]
     asked = []
     for member in members:
+        labels = {task: label_of(member, task) for task in {edit.case.task for edit in edits}}
         for digest, edit in zip(digests, edits, strict=True):
-            label = label_of(member, edit.case.task)
+            label = labels[edit.case.task]
             how = hashlib.blake2b(repr((label, max_pixels)).encode(), digest_size=8).hexdigest()
             asked.append(Question(f"{digest}-{how}", edit, member, label))
     return asked
