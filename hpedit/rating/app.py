@@ -73,7 +73,7 @@ def _post(path: str, work: Work) -> Route:
             told = await _object(request)
             return JSONResponse(await run_in_threadpool(work, told))
         except ValueError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return PlainTextResponse(str(error), 400)
 
     return Route(path, endpoint, methods=["POST"])
 

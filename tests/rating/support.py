@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from PIL import PngImagePlugin
@@ -16,11 +17,12 @@ from hpedit.rating.deck import Deck, cases_by_id
 from hpedit.rating.desk import Desk
 from hpedit.rating.order import Mode, Plan
 from hpedit.rating.store import Ratings
-from hpedit.scorers.prompts import load_prompts
+from hpedit.scorers.prompts import ScoringPrompt, load_prompts
 
 MODELS = ("wondermodel-pro", "othermodel-xl", "thirdmodel")
 
 
+@cache
 def rated_case(number: int, candidates: int = 3) -> Case:
     """Case ``number`` of the miniature world with candidates whose ids and pictures' metadata name their models."""
     drawn = example(number)
@@ -42,8 +44,13 @@ def _named(picture: Picture | None, model: str) -> Picture:
     return Picture(out.getvalue())
 
 
+@cache
+def prompts() -> dict[str, ScoringPrompt]:
+    return load_prompts()
+
+
 def make_desk(folder: Path, mode: Mode = "score", cases: int = 6, plan: Plan = Plan()) -> Desk:
     """A desk over new cases, whose answers go to ``folder``/r.sqlite."""
     ratings = Ratings(folder / "r.sqlite")
     known = cases_by_id(rated_case(n) for n in range(cases))
-    return Desk(Deck(known, mode, plan, load_prompts(), ratings.secret()), ratings)
+    return Desk(Deck(known, mode, plan, prompts(), ratings.secret()), ratings)

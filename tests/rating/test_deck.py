@@ -10,9 +10,8 @@ import pytest
 
 from hpedit.rating.deck import Deck, cases_by_id, open_slots
 from hpedit.rating.order import SOURCE, Plan
-from hpedit.scorers.prompts import load_prompts
 from hpedit.tasks import TASKS
-from tests.rating.support import MODELS, make_desk, rated_case
+from tests.rating.support import MODELS, make_desk, prompts, rated_case
 
 
 @pytest.mark.parametrize("mode", ["score", "vote"])
@@ -40,10 +39,10 @@ def test_ids_are_the_raters_own_and_survive_a_restart(tmp_path: Path):
 
 
 def test_an_item_shows_the_case_and_its_tasks_scale_and_checks(tmp_path: Path):
-    deck, prompts = make_desk(tmp_path, cases=8).deck, load_prompts()
+    deck = make_desk(tmp_path, cases=8).deck
     for slot in deck.deal("ann").slots:
         case, item = deck.cases[slot.case_id], deck.item("ann", slot)
-        prompt = prompts[case.task]
+        prompt = prompts()[case.task]
         assert item["instruction"] == case.instruction
         assert item["checks"][: len(prompt.checks)] == list(prompt.checks)
         assert item["anchors"] == {str(n): prompt.scale[n] for n in (0, 3, 5)}
@@ -63,7 +62,7 @@ def test_pictures_are_those_of_the_slot_and_a_sanity_items_edit_is_its_source(tm
 def test_reference_pictures_are_shown_too(tmp_path: Path):
     other = rated_case(1).source
     case = replace(rated_case(0), references=(other,))
-    deck = Deck(cases_by_id([case]), "score", Plan(sanity=0), load_prompts(), "00" * 32)
+    deck = Deck(cases_by_id([case]), "score", Plan(sanity=0), prompts(), "00" * 32)
     hand = deck.deal("ann")
     assert [hand.pictures[n] for n in deck.item("ann", hand.slots[0])["sources"]] == [case.source, other]
 
@@ -83,4 +82,4 @@ def test_data_that_cannot_be_rated_are_told():
     with pytest.raises(ValueError, match=r"^data: case wonder.*: wanted candidates with ids of their own"):
         cases_by_id([replace(case, candidates=case.candidates[:1] * 2)])
     with pytest.raises(ValueError, match=r"^data: wanted two candidates of a case to rate, found none in 1"):
-        Deck(cases_by_id([rated_case(0, candidates=1)]), "vote", Plan(), load_prompts(), "00")
+        Deck(cases_by_id([rated_case(0, candidates=1)]), "vote", Plan(), prompts(), "00")

@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpedit.calibration.importers.attach import attach
+from hpedit.calibration.importers.label_studio import ratings_in_label_studio
+from hpedit.calibration.importers.table import ratings_in_csv
+from hpedit.calibration.quarantine import Quarantine
 from hpedit.cases import HumanRating
 from hpedit.rating.export import (
     label_studio,
@@ -97,6 +101,21 @@ def test_label_studio_has_a_task_an_edit_and_an_annotation_a_rater(tmp_path: Pat
     assert (vote["type"], vote["value"]) == ("choices", {"choices": ["left"]})
 
 
+def test_calibration_imports_what_is_exported(tmp_path: Path):
+    said = [SCORE, replace(SCORE, rater="bob", value="0"), replace(SCORE, case_id=TWO, value="5"), *HIDDEN]
+    said[2] = replace(said[2], left=CASES[TWO].candidates[1].cand_id)
+    write_scores_csv(tmp_path, said, "overall")
+    write_label_studio(tmp_path, label_studio(CASES, said, "overall"))
+    wanted = [case for case in rated_cases(CASES, said, "overall") if case.humans]
+    bad = Quarantine()
+    for loose in (
+        ratings_in_csv(tmp_path / "scores.csv"),
+        ratings_in_label_studio(tmp_path / "label_studio.json", bad),
+    ):
+        assert list(attach(CASES.values(), loose, bad)) == wanted
+    assert len(bad) == 0
+
+
 def votes(*said: tuple[str, str, str]) -> list[Answer]:
     return [replace(VOTE, rater=str(i), left=a, right=b, value=v) for i, (a, b, v) in enumerate(said)]
 
@@ -117,8 +136,8 @@ def votes(*said: tuple[str, str, str]) -> list[Answer]:
 def test_an_edit_is_preferred_by_more_than_half_of_all_votes(said, winner):
     pairs = list(preferred_pairs(CASES, votes(*said)))
     images = {c.cand_id: c.image for c in CASES[ONE].candidates}
-    loser = {P: Q, Q: P}.get(winner)
-    assert [(p.preferred, p.rejected) for p in pairs] == ([(images[winner], images[loser])] if winner else [])
+    wanted: dict[str | None, list] = {P: [(images[P], images[Q])], Q: [(images[Q], images[P])], None: []}
+    assert [(p.preferred, p.rejected) for p in pairs] == wanted[winner]
 
 
 def test_pairs_are_what_training_on_preferences_reads(tmp_path: Path):

@@ -17,7 +17,8 @@ let rater = sessionStorage.getItem("rater");
 let state = null; // what the server said last
 let item = null; // what is on the screen
 let since = 0; // when it appeared
-let busy = false;
+let busy = false; // an answer given now would be for an item that is about to go
+let queue = Promise.resolve();
 const loading = new Map(); // pictures under way, by name
 
 start();
@@ -56,9 +57,13 @@ async function begin(name) {
   });
 }
 
-/** Ask the server for something and show the state that it answers with. */
-async function post(path, told, then = () => {}) {
-  if (busy) return;
+/** Ask the server for something, after what was asked before, and show the state that it answers with. */
+function post(path, told, then = () => {}) {
+  queue = queue.then(() => send(path, told, then));
+  return queue;
+}
+
+async function send(path, told, then) {
   busy = true;
   try {
     const reply = await fetch(path, {
@@ -66,8 +71,8 @@ async function post(path, told, then = () => {}) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ rater, ...told }),
     });
+    if (!reply.ok) throw new Error(await reply.text());
     const said = await reply.json();
-    if (!reply.ok) throw new Error(said.error);
     $("trouble").hidden = true;
     then(said);
     await display(said);
@@ -79,18 +84,15 @@ async function post(path, told, then = () => {}) {
 }
 
 async function display(now) {
-  state = now;
-  $("count").textContent = `${now.done} of ${now.total}`;
-  $("progress").max = now.total;
-  $("progress").value = now.done;
-  item = now.items[0] ?? null;
+  const next = now.items[0] ?? null;
+  const [source, ...edits] = next ? await Promise.all([next.sources[0], ...next.edits].map(take)) : [];
+  const unders = await Promise.all(edits.map(() => panes.copy(source)));
+  [state, item] = [now, next];
   if (!item) {
     $("total").textContent = now.total;
     page("end");
     return;
   }
-  const [source, ...edits] = await Promise.all([item.sources[0], ...item.edits].map(take));
-  const unders = await Promise.all(edits.map(() => panes.copy(source)));
   words();
   page("desk");
   panes.show(arrange(source, edits, unders));
@@ -99,6 +101,9 @@ async function display(now) {
 }
 
 function words() {
+  $("count").textContent = `${state.done} of ${state.total}`;
+  $("progress").max = state.total;
+  $("progress").value = state.done;
   $("task").textContent = item.task;
   $("instruction").textContent = item.instruction;
   $("instruction").lang = $("requirement").lang = item.language;
