@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from hpedit.records import (
     Provenance,
     ScoreRecord,
     read_cases,
+    rewrite_cases,
     write_cases,
     write_pairs,
 )
@@ -278,3 +280,38 @@ def test_equal_pictures_and_only_they_share_a_fingerprint(contents):
     prints = [Picture(c).fingerprint() for c in contents]
     assert len(set(prints)) == len(contents)
     assert prints == [Picture(bytes(bytearray(c))).fingerprint() for c in contents]
+
+
+def test_a_folder_with_a_csv_is_read_and_an_empty_cell_is_no_field(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("red"))
+    table = 'file_name,instruction,task,case_id\na.png,"Cut, then paste",Remove,\na.png,Blur it,bokeh,own\n'
+    (tmp_path / "metadata.csv").write_text(table, encoding="utf-8-sig")
+    for path in (tmp_path, tmp_path / "metadata.csv"):
+        first, second = read_cases(str(path))
+        assert (first.case_id, first.instruction) == ("row-000000", "Cut, then paste")
+        assert (second.case_id, second.task) == ("own", "bokeh")
+        assert first.source.read() == encoded("red")
+
+
+def test_a_rewrite_changes_cases_and_keeps_columns_that_no_case_knows(tmp_path):
+    pair = Pair(full_case(), Picture(encoded("lime")), Picture(encoded("navy")))
+    write_pairs(tmp_path / "x.parquet", [pair, Pair(full_case("b"), pair.preferred, pair.rejected)])
+    data = read_cases(str(tmp_path / "x.parquet"))
+    left_out = rewrite_cases(
+        tmp_path / "y.parquet", data, lambda i, case: replace(case, requirement=f"{i} {case.case_id}")
+    )
+    assert left_out == {}
+    back = read_cases(str(tmp_path / "y.parquet"))
+    assert [case.requirement for case in back] == ["0 a", "1 b"]
+    assert facts_of(back.pair(1).rejected) == facts_of(pair.rejected)
+    assert facts_of(replace(back[0], requirement="Keep the cat.")) == facts_of(full_case())
+
+
+def test_a_rewrite_leaves_out_what_cannot_be_written_and_says_why(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("red"))
+    rows = [{"file_name": name, "task": "bokeh", "instruction": "Blur."} for name in ("a.png", "gone.png")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    left_out = rewrite_cases(tmp_path / "y.parquet", read_cases(str(tmp_path)), lambda i, case: case)
+    assert list(left_out) == ["record 1 (gone.png)"]
+    assert "missing image" in left_out["record 1 (gone.png)"]
+    assert [c.case_id for c in read_cases(str(tmp_path / "y.parquet"))] == ["row-000000"]
