@@ -39,11 +39,19 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class ChunkStats:
-    """Counts of one chunk: records read, left behind and quarantined, and seconds it took."""
+    """Counts of one chunk, and the seconds that it took.
+
+    Attributes:
+        records_in: records read.
+        records_out: records that they became.
+        quarantined: records read that failed.
+        left_out: records read that rightly became nothing.
+    """
 
     records_in: int
     records_out: int
     quarantined: int
+    left_out: int
     seconds: float
 
 
@@ -88,6 +96,11 @@ class ChunkFolder:
             if file.exists():
                 for line in file.read_text(encoding="utf-8").splitlines():
                     yield Quarantined(**json.loads(line))
+
+    def forget_failures(self) -> None:
+        """Remove the chunks that have a quarantine, so that they are missing."""
+        for file in self.path.glob("chunk-*.quarantine.jsonl"):
+            file.with_name(file.name.replace(".quarantine.jsonl", ".parquet")).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ class MapJob:
         self._expect_most_went_well(number, len(ids), bad)
         rows = [row for o in outcomes if not isinstance(o, Failure) for row in o]
         made = pa.Table.from_pylist(rows, schema=stage.writes.features.arrow_schema)
-        stats = ChunkStats(len(ids), len(made), len(bad), round(time.monotonic() - began, 3))
+        left_out = sum(1 for o in outcomes if not isinstance(o, Failure) and not o)
+        stats = ChunkStats(len(ids), len(made), len(bad), left_out, round(time.monotonic() - began, 3))
         self.folder.commit(number, made, bad, stats)
         return stats
 
@@ -134,7 +135,8 @@ class KeepJob:
         began = time.monotonic()
         table = self.source.slice(number * self.chunk_rows, (number + 1) * self.chunk_rows)
         made = self._filtered(table)
-        stats = ChunkStats(len(table), len(made), 0, round(time.monotonic() - began, 3))
+        left_out = len(table) - len(made)
+        stats = ChunkStats(len(table), len(made), 0, left_out, round(time.monotonic() - began, 3))
         self.folder.commit(number, made, (), stats)
         return stats
 

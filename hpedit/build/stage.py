@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -78,14 +78,11 @@ class MapStage(Protocol[In, Out]):
         workers: who does the work.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def reads(self) -> Kind[In]: ...
-    @property
-    def writes(self) -> Kind[Out]: ...
+    name: ClassVar[str]
+    version: ClassVar[int]
+    reads: ClassVar[Kind]
+    writes: ClassVar[Kind]
+
     @property
     def chunk_rows(self) -> int: ...
     @property
@@ -111,14 +108,12 @@ class ReduceStage(Protocol):
             "candidates.list.element.cand_id". The id is always there; pictures never should be.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> int: ...
+    name: ClassVar[str]
+    version: ClassVar[int]
+    columns: ClassVar[tuple[str, ...]]
+
     @property
     def chunk_rows(self) -> int: ...
-    @property
-    def columns(self) -> tuple[str, ...]: ...
 
     def keep(self, light: pa.Table) -> Kept:
         """Decide which records stay, from ``columns`` and the id of all of them. Deterministic.
@@ -169,10 +164,8 @@ class Records(Protocol):
 class ExportStage(Protocol):
     """The stage that ends a chain: it writes a folder for the user."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> int: ...
+    name: ClassVar[str]
+    version: ClassVar[int]
 
     def export(self, records: Records, recipe: Recipe, folder: Path) -> dict[str, object]:
         """Write everything into ``folder``, which is new and empty; it gets its name when this returns.
@@ -188,7 +181,10 @@ class StageSummary:
 
     Attributes:
         name: of the stage.
-        records_in, records_out, quarantined: counts. What is in neither of the last two was rightly left out.
+        records_in: records read.
+        records_out: records that they became.
+        quarantined: records read that failed.
+        left_out: records read that rightly became nothing.
         seconds: of work, over all workers and runs of the build.
         reasons: how many records each reason cost, the most frequent first.
         notes: the stage's own facts.
@@ -199,6 +195,7 @@ class StageSummary:
     records_in: int
     records_out: int
     quarantined: int
+    left_out: int
     seconds: float
     reasons: dict[str, int]
     notes: dict[str, object]

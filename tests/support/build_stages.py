@@ -18,10 +18,12 @@ from hpedit.build.stage import Failure, Kept, Outcome, Recipe, Records, Work, Wo
 class Twice:
     """Makes two items of one. Items whose key is a multiple of ``bad_every`` fail; of ``raise_every``, raise.
 
-    Each call of the work appends the ids that it was given to ``ledger``, as a paid server would count them.
+    Those whose keys are written in the file ``down`` fail, too. Each call of the work appends the ids that it was
+    given to ``ledger``, as a paid server would count them.
     """
 
     ledger: str = ""
+    down: str = ""
     bad_every: int = 0
     raise_every: int = 0
     suffix: str = "ab"
@@ -49,6 +51,8 @@ class Twice:
 
     def _one(self, item: Item) -> Outcome[Item]:
         number = int(item.key)
+        if self.down and item.key in Path(self.down).read_text().split():
+            return Failure("down")
         if self.raise_every and number % self.raise_every == 0:
             raise KeyError(f"no {number}")
         if self.bad_every and number % self.bad_every == 0:

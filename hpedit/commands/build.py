@@ -1,0 +1,63 @@
+"""``python -m hpedit build``: from folders of photographs to RealPref, by one command that can be killed and go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hpedit.build.chain import Build
+from hpedit.build.chunks import write_durably
+from hpedit.build.collect import Collect
+from hpedit.build.deduplicate import Deduplicate
+from hpedit.build.engine import Engine
+from hpedit.build.stage import Recipe
+from hpedit.build.step import Stage
+from hpedit.build.summary import report
+
+
+def build(
+    work: str = "build",
+    collect: Collect = Collect(),
+    deduplicate: Deduplicate | None = Deduplicate(),
+    engine: Engine = Engine(),
+    until: str | None = None,
+    retry: str | None = None,
+) -> None:
+    """Build a data set of hard editing cases. Killed at any moment, the same command goes on where it was.
+
+    Every stage leaves a folder of Parquet in the work folder; a changed setting redoes its stage and what follows. A
+    stage that is null is left out. See docs/build.md.
+
+    Args:
+        work: folder of the stages and of build_report.json.
+        collect: which photographs, from where.
+        deduplicate: which of them are the same.
+        engine: where the work is done.
+        until: stage after which to stop; null goes on to the end.
+        retry: stage whose chunks with quarantined records are done again, and what follows it.
+    """
+    stages: tuple[Stage | None, ...] = (collect, deduplicate)
+    chain = Build(Path(work).expanduser(), tuple(s for s in stages if s is not None), engine)
+    built = chain.run(collect.items(), until, retry)
+    write_durably(chain.work / "build_report.json", report(built.recipe))
+    Console().print(summary(built.recipe))
+    print(f"{built.folder}: the result; {chain.work / 'build_report.json'}: counts, reasons and settings")
+
+
+def summary(recipe: Recipe) -> Table:
+    """Return the table of what each stage did; "left out" is what it rightly let go."""
+    table = Table(title="build")
+    table.add_column("stage")
+    for name in ("in", "out", "left out", "quarantined", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("most frequent reason")
+    for s in recipe.stages:
+        reason = next(iter(s.reasons), "")
+        counts = (s.records_in, s.records_out, s.left_out, s.quarantined)
+        table.add_row(s.name, *(f"{n:,}" for n in counts), f"{s.seconds:,.1f}", reason)
+    return table
+
+
+COMMAND = build
