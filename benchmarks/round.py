@@ -130,11 +130,14 @@ def measure(
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         trainer.fit(module, datamodule=data)
-    middle = {name: statistics.median(t[name] for t in recorder.times) for name in recorder.times[0]}
+
+    def middle(name: str) -> float:
+        return statistics.median(times[f"time/{name}_s"] for times in recorder.times)
+
     return Outcome(
-        seconds={phase: middle[f"time/{phase}_s"] for phase in PHASES},
+        seconds={phase: middle(phase) for phase in PHASES},
         flops=recorder.flops,
-        round_s=middle["time/round_s"],
+        round_s=middle("round"),
         images=work.prompts * work.group,
         gigabytes=_peak_gigabytes(device),
     )

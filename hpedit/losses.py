@@ -34,6 +34,7 @@ def clipped_surrogate(
     clip_low: float,
     clip_high: float,
     denominator: float,
+    dims: int = 1,
 ) -> tuple[Tensor, Metrics]:
     """PPO's clipped surrogate for ratios r and advantages A, summed over M rows and divided.
 
@@ -47,11 +48,13 @@ def clipped_surrogate(
         clip_low: how far below 1 the ratio still has a gradient where the advantage is negative.
         clip_high: how far above 1 the ratio still has a gradient where the advantage is positive.
         denominator: what the sum is divided by.
+        dims: D, the latent dimensions that the log-probabilities were averaged over; for approx_kl alone.
 
     Metrics, over the rows of weight > 0: ratio_mean, ratio_min, ratio_max; clip_low_share and
-    clip_high_share, the rows that lost their gradient on that side; approx_kl, the mean of log_ratio^2 / 2
-    (second order, per latent dimension; exact forms lose all digits at these ratios). With no such row they
-    read as if nothing had moved.
+    clip_high_share, the rows that lost their gradient on that side; approx_kl, D times the mean of
+    log_ratio^2 / 2: to second order the KL to the policy that sampled, per latent dimension as ``gaussian_kl``
+    (exact forms lose all digits at these ratios; a mean over D dimensions has a D-th of their variance). With no
+    such row they read as if nothing had moved.
     """
     log_ratio = at_least_fp32(log_ratio).masked_fill(weight == 0, 0.0)
     ratio = log_ratio.exp()
@@ -69,7 +72,7 @@ def clipped_surrogate(
             "ratio_max": r.max(),
             "clip_low_share": (share * cut_low).sum(),
             "clip_high_share": (share * cut_high).sum(),
-            "approx_kl": (share * log_ratio.square() / 2).sum(),
+            "approx_kl": dims * (share * log_ratio.square() / 2).sum(),
         }
     return loss, metrics
 

@@ -100,6 +100,27 @@ def test_approx_kl_keeps_its_digits_at_ratios_of_one_in_a_million() -> None:
     assert metrics["approx_kl"].item() == pytest.approx(5e-13, rel=1e-4)
 
 
+def test_approx_kl_is_the_kl_to_the_policy_that_sampled() -> None:
+    """Means a hundredth of a std apart in D dimensions: (0.01)^2 / 2 a dimension, whatever D is."""
+    rows, dims, std = 4000, 256, 0.3
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(rows, dims, generator=draw, dtype=F64)
+    shift = 0.01 * torch.randn(dims, generator=draw, dtype=F64).sign()
+    old, new = (torch.distributions.Normal(m * std, std) for m in (torch.zeros(dims, dtype=F64), shift))
+    log_ratio = (new.log_prob(z * std) - old.log_prob(z * std)).mean(1)
+    _, metrics = losses.clipped_surrogate(
+        log_ratio,
+        torch.ones(rows),
+        torch.ones(rows),
+        clip_low=1e-4,
+        clip_high=1e-4,
+        denominator=rows,
+        dims=dims,
+    )
+    exact = torch.distributions.kl_divergence(old, new).mean().item()
+    assert metrics["approx_kl"].item() == pytest.approx(exact, rel=0.1)
+
+
 def test_surrogate_gradients_are_the_numerical_ones() -> None:
     log_ratio, advantage, weight = 0.5 * rand(12), rand(12, seed=1), rand(12, seed=2).abs()
     assert torch.autograd.gradcheck(

@@ -225,6 +225,7 @@ class FlowGRPOModule(LightningModule):
             clip_low=self.loss.clip_low,
             clip_high=self.loss.clip_high,
             denominator=batch.num_planned,
+            dims=batch.x_t[0].numel(),
         )
         if self.loss.kl_weight > 0:
             kl = weighted_mean(self.kl(batch, v, mean, std), batch.weight, batch.num_planned)
