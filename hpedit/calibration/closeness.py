@@ -24,12 +24,14 @@ class Closeness:
         se: standard error of the mean, clustered by case; infinite with fewer than two cases.
         scored: edits that could be scored.
         missing: edits that could not.
+        failure: why the first of those could not, in the scorer's words.
     """
 
     mean: float
     se: float
     scored: int
     missing: int
+    failure: str | None = None
 
     @property
     def sound(self) -> bool:
@@ -47,7 +49,8 @@ def closeness(edits: Sequence[RatedEdit], scores: Sequence[Score]) -> Closeness:
     items = [item_closeness(s.value, e.mean) for e, s in zip(edits, scores, strict=True)]
     mean, se = clustered_mean(items, [e.case.case_id for e in edits])
     scored = sum(not math.isnan(item) for item in items)
-    return Closeness(mean, se, scored, len(items) - scored)
+    failure = next((score.failure for score in scores if math.isnan(score.value)), None)
+    return Closeness(mean, se, scored, len(items) - scored, failure)
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float]:
@@ -76,8 +79,11 @@ def shortest_near_best(candidates: Mapping[Checks, Closeness]) -> Checks:
     """
     sound = {checks: close for checks, close in candidates.items() if close.sound}
     if not sound:
-        lost = max((close.missing for close in candidates.values()), default=0)
-        raise ValueError(f"scorer: expected scores, but up to {lost} edits of a part could not be scored")
+        worst = max(candidates.values(), key=lambda close: close.missing)
+        raise ValueError(
+            f"scorer: {worst.missing} of {worst.scored + worst.missing} edits could not be scored, more than "
+            f"{MOST_MISSING:.0%}: {worst.failure}"
+        )
     best = max(sound.values(), key=lambda close: close.mean)
     near = [checks for checks, close in sound.items() if close.mean >= best.mean - best.se]
     return min(near, key=lambda checks: (len(checks), sum(map(len, checks))))

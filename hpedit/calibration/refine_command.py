@@ -84,7 +84,7 @@ def refine(
 
 
 def _judge(scorer: Scorer) -> tuple[HPScorer, ScorerOf]:
-    """Return the HP-Scorer whose prompts are refined, and what asks it by another prompt, through a cache if it has one."""
+    """Return the HP-Scorer, and what asks it by another prompt, through its cache if it has one."""
     cache = scorer.path if isinstance(scorer, CachedScorer) else None
     judge = scorer.scorer if isinstance(scorer, CachedScorer) else scorer
     if not isinstance(judge, HPScorer):

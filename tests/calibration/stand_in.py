@@ -27,6 +27,9 @@ class FaultBackend:
     def check(self) -> None:
         pass
 
+    def identity(self) -> str:
+        return "stand-in"
+
     def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
         return [self._answer(chat) for chat in chats]
 

@@ -30,7 +30,7 @@ def test_a_missing_score_is_counted_and_never_zero():
     edits = [rated_edit("a", 4.0), rated_edit("b", 4.0), rated_edit("c", 1.0)]
     close = closeness(edits, [Score(4.0), Score.missing("gone"), Score(2.0)])
     assert close.mean == pytest.approx((1.0 + 0.8) / 2)
-    assert (close.scored, close.missing) == (2, 1)
+    assert (close.scored, close.missing, close.failure) == (2, 1, "gone")
     assert not close.sound
 
 
@@ -54,7 +54,7 @@ def test_one_case_has_no_error_to_speak_of():
 
 
 def candidate(mean: float, se: float = 0.05, missing: int = 0) -> Closeness:
-    return Closeness(mean, se, scored=20 - missing, missing=missing)
+    return Closeness(mean, se, scored=20 - missing, missing=missing, failure="503")
 
 
 def test_the_shortest_list_within_an_error_of_the_best_is_chosen():
@@ -76,5 +76,5 @@ def test_of_equally_many_checks_the_fewer_letters_win():
 def test_a_list_under_which_edits_fail_is_passed_over():
     candidates = {("flees?",): candidate(0.99, missing=8), ("stays?",): candidate(0.7)}
     assert shortest_near_best(candidates) == ("stays?",)
-    with pytest.raises(ValueError, match="up to 8 edits of a part could not be scored"):
+    with pytest.raises(ValueError, match="8 of 20 edits could not be scored, more than 20%: 503"):
         shortest_near_best({("flees?",): candidate(0.99, missing=8)})

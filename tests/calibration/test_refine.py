@@ -121,7 +121,7 @@ def test_failed_scores_are_counted_and_left_out(small_bank: ForwardSelection):
 def test_a_judge_that_never_answers_is_an_error(small_bank: ForwardSelection):
     edits, backend = rated(20), FaultBackend()
     backend.failing = tuple(edit.case.instruction for edit in edits)
-    with pytest.raises(ValueError, match="scorer: expected scores"):
+    with pytest.raises(ValueError, match="could not be scored, more than 20%: 503: overloaded"):
         refined(edits, small_bank, backend)
 
 

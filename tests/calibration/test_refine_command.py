@@ -1,0 +1,82 @@
+"""``python -m hpedit calibrate refine``: rated cases in, new versions of prompts out."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpedit.__main__ import main
+from hpedit.cases import HumanRating
+from hpedit.records import write_cases
+from hpedit.scorers.prompts import load_prompts
+from tests.calibration.stand_in import GHOST, SHADOW, TASK, rated
+
+SCORER = [
+    *("--reward.scorers", "hpedit.scorers.hp_scorer.HPScorer"),
+    *("--reward.scorers.backend", "tests.calibration.stand_in.FaultBackend"),
+]
+
+
+def written(folder: Path, count: int) -> str:
+    """Write ``count`` rated removals and one rated bokeh as Parquet."""
+    cases = []
+    for edit in rated(count):
+        humans = tuple(
+            HumanRating("k", r, "overall", v) for r, v in zip(edit.raters, edit.ratings, strict=True)
+        )
+        cases.append(replace(edit.case, humans=humans))
+    cases.append(replace(cases[0], case_id="alone", task="bokeh"))
+    file = folder / "rated.parquet"
+    write_cases(file, cases)
+    return str(file)
+
+
+def test_a_new_version_and_a_page_about_it_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data, out = written(tmp_path, 48), tmp_path / "v2"
+    settings = ["--score_map", "affine", "--engine", "hpedit.calibration.forward_selection.ForwardSelection"]
+    main(["calibrate", "refine", data, str(out), *SCORER, *settings, "--engine.max_checks", "3"])
+    prompt, shipped = load_prompts(out)[TASK], load_prompts()[TASK]
+    assert {GHOST, SHADOW} <= set(prompt.checks)
+    assert int(prompt.version) == int(shipped.version) + 1
+    assert prompt.map is not None
+    assert prompt.calibration is not None
+    assert prompt.calibration.data == "rated.parquet"
+    said = capsys.readouterr().out
+    assert (out / f"{TASK}.md").read_text() in said
+    assert "Improved: closeness" in said
+    assert "left as they are, for want of 12 rated cases: bokeh has 1" in said
+    assert sorted(path.name for path in out.iterdir()) == [f"{TASK}.md", f"{TASK}.yaml"]
+
+
+def test_a_prompt_that_is_there_is_told_before_anything_is_scored(tmp_path: Path):
+    data = written(tmp_path, 12)
+    (tmp_path / f"{TASK}.yaml").write_text("mine")
+    with pytest.raises(ValueError, match=rf"out: .*{TASK}\.yaml is there already"):
+        main(["calibrate", "refine", data, str(tmp_path), *SCORER])
+    assert (tmp_path / f"{TASK}.yaml").read_text() == "mine"
+
+
+def test_too_few_cases_of_a_task_that_was_named_are_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="expected at least 12 rated cases a task; bokeh has 1"):
+        main(["calibrate", "refine", written(tmp_path, 12), str(tmp_path), *SCORER, "--tasks", '["bokeh"]'])
+
+
+def test_scores_are_kept_in_a_cache(tmp_path: Path):
+    data, cache = written(tmp_path, 16), tmp_path / "scores.sqlite"
+    cached = [
+        *("--reward.scorers", "hpedit.scorers.cache.CachedScorer", "--reward.scorers.path", str(cache)),
+        *("--reward.scorers.scorer", "hpedit.scorers.hp_scorer.HPScorer"),
+        *("--reward.scorers.scorer.backend", "tests.calibration.stand_in.FaultBackend"),
+    ]
+    main(["calibrate", "refine", data, str(tmp_path / "v2"), *cached, "--budget", "100"])
+    assert (tmp_path / "v2" / f"{TASK}.yaml").is_file()
+    with sqlite3.connect(cache) as database:
+        [kept] = database.execute("SELECT count(*) FROM scores").fetchone()
+    assert kept > 100  # the engine's hundred, and those of choosing and reporting
+
+
+def test_a_scorer_without_prompts_is_refused(tmp_path: Path):
+    brightness = ["--reward.scorers", "tests.support.scorers.BrightnessScorer"]
+    with pytest.raises(ValueError, match=r"expected an HPScorer, .* got BrightnessScorer"):
+        main(["calibrate", "refine", written(tmp_path, 12), str(tmp_path), *brightness])
