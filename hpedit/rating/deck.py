@@ -84,7 +84,8 @@ class Deck:
             "requirement": case.requirement or "",
             "sources": [self._id(rater, slot, f"source {i}") for i in sources],
             "edits": [self._id(rater, slot, f"edit {i}") for i in range(len(slot.shown))],
-            "checks": [*prompt.checks, *prompt.caps],
+            "checks": prompt.checks,
+            "limits": prompt.caps,
             "anchors": {str(score): prompt.scale[score] for score in ANCHORS},
         }
 

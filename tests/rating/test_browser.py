@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
 from hpedit.commands.rate import export
+from hpedit.rating.deck import Deck, cases_by_id
 from hpedit.rating.desk import Desk
+from hpedit.rating.order import Plan
+from hpedit.rating.store import Ratings
 from hpedit.records import read_cases, write_cases
 from tests.rating.served import TOKEN, Served
-from tests.rating.support import MODELS, make_desk, rated_case
+from tests.rating.support import MODELS, make_desk, prompts, rated_case
 
 LOOK = 270  # milliseconds; the page takes a key that comes sooner for one that was meant for the item before
 Serve = Callable[[Desk], Served]
@@ -158,6 +162,24 @@ def test_nothing_moves_from_one_item_to_the_next(tmp_path: Path, serve: Serve, v
         1280,
         800,
     ]
+
+
+def test_a_long_instruction_is_seen_whole_and_everything_keeps_its_place(
+    tmp_path: Path, serve: Serve, visit: Visit
+):
+    words = "Make the square red and leave everything else as it was, please. " * 5
+    source = rated_case(1).source
+    case = replace(rated_case(0), instruction=words, requirement="keep the light", references=(source,))
+    ratings = Ratings(tmp_path / "r.sqlite")
+    deck = Deck(cases_by_id([case]), "score", Plan(), prompts(), ratings.secret())
+    page = visit(serve(Desk(deck, ratings)).link)
+    begin(page, "a rater with a name of forty characters.")
+    expect(page.locator("#requirement")).to_be_visible()
+    seen = "e => [e.scrollHeight <= e.clientHeight, e.scrollWidth <= e.clientWidth]"
+    assert page.locator("#words").evaluate(seen) == [True, True]
+    assert page.locator("html").evaluate(seen) == [True, True]
+    page.keyboard.press("r")
+    expect(page.locator("figcaption").first).to_have_text("Rreference 1 of 1")
 
 
 def test_an_answer_that_did_not_arrive_is_told_and_given_again(tmp_path: Path, serve: Serve, visit: Visit):

@@ -44,7 +44,7 @@ def test_an_item_shows_the_case_and_its_tasks_scale_and_checks(tmp_path: Path):
         case, item = deck.cases[slot.case_id], deck.item("ann", slot)
         prompt = prompts()[case.task]
         assert item["instruction"] == case.instruction
-        assert item["checks"][: len(prompt.checks)] == list(prompt.checks)
+        assert (item["checks"], item["limits"]) == (prompt.checks, prompt.caps)
         assert item["anchors"] == {str(n): prompt.scale[n] for n in (0, 3, 5)}
     assert {deck.prompt(s).name for s in deck.deal("ann").slots} == set(TASKS)
 

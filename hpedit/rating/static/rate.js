@@ -95,6 +95,7 @@ async function display(now) {
   }
   words();
   page("desk");
+  fit($("words"));
   panes.show(arrange(source, edits, unders));
   since = performance.now();
   fetchAhead(now.items.slice(1));
@@ -109,11 +110,21 @@ function words() {
   $("instruction").lang = $("requirement").lang = item.language;
   $("requirement").textContent = item.requirement;
   $("check-list").replaceChildren(...item.checks.map((line) => make("li", line)));
+  $("limits").replaceChildren(...item.limits.map((line) => make("li", line)));
+  $("limits-title").hidden = !item.limits.length;
   $("references").hidden = item.sources.length < 2;
   item.seen = 0;
   $("flicker").ariaPressed = "false";
   const list = state.mode === "score" ? SCORES : VOTES;
   $("answers").replaceChildren(...list.map(button));
+}
+
+/** Set a text as large as it can be seen whole. */
+function fit(text) {
+  for (const size of ["", "long", "longer"]) {
+    text.className = size;
+    if (text.scrollHeight <= text.clientHeight) break;
+  }
 }
 
 function arrange(source, edits, unders) {
