@@ -39,3 +39,13 @@ class Diary(BrightnessScorer):
             diary.writelines(f"{request.case_id}\n" for request in requests)
         time.sleep(self.seconds)
         return super().score(requests)
+
+
+class Threes:
+    """Gives every edit a 3."""
+
+    def check(self) -> None:
+        pass
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        return [Score(3.0)] * len(requests)
