@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from hpedit.editors.guidance import true_cfg
-from hpedit.editors.pipeline import PipelineEditor, Precision, pil_rows
+from hpedit.editors.pipeline import ATTENTION, PipelineEditor, Precision, pil_rows
 from hpedit.editors.sizes import floored_size
 from hpedit.editors.tokens import join_references, join_texts
 from hpedit.types import EditBatch, Guidance
@@ -92,20 +92,10 @@ class FluxKontextEditor(PipelineEditor):
     @property
     def default_lora_targets(self) -> list[str]:
         """Attention and feed-forwards of both kinds of block, as in the published editing recipe."""
-        attention = [
-            "to_q",
-            "to_k",
-            "to_v",
-            "to_out.0",
-            "add_q_proj",
-            "add_k_proj",
-            "add_v_proj",
-            "to_add_out",
-        ]
         feed_forward = [
             f"{stream}.net.{layer}" for stream in ("ff", "ff_context") for layer in ("0.proj", "2")
         ]
-        return [f"attn.{name}" for name in attention] + feed_forward + ["proj_mlp"]
+        return [*ATTENTION, *feed_forward, "proj_mlp"]
 
     @torch.no_grad()
     def encode(self, batch: EditBatch, negative: bool) -> list[FluxConditioning]:

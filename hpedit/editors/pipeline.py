@@ -20,6 +20,11 @@ from hpedit.types import EditBatch
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
+# Projections of the attention over pictures and text together, as diffusers names them: usual LoRA targets.
+_OF_PICTURES = ("to_q", "to_k", "to_v", "to_out.0")
+_OF_TEXT = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+ATTENTION = tuple(f"attn.{name}" for name in (*_OF_PICTURES, *_OF_TEXT))
+
 
 class PipelineEditor:
     """Base of the editors: loading, placing, sizes and sigmas. Subclasses encode, predict and decode."""

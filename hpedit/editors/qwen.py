@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from hpedit.editors.guidance import norm_rescaled, true_cfg
-from hpedit.editors.pipeline import PipelineEditor, Precision, pil_rows
+from hpedit.editors.pipeline import ATTENTION, PipelineEditor, Precision, pil_rows
 from hpedit.editors.single_frame import skip_empty_frames
 from hpedit.editors.tokens import join_references, join_texts
 from hpedit.types import EditBatch, Guidance
@@ -76,18 +76,8 @@ class QwenEditor(PipelineEditor, ABC):
     @property
     def default_lora_targets(self) -> list[str]:
         """Attention and both feed-forwards of every block, as in the published editing recipes."""
-        attention = [
-            "to_q",
-            "to_k",
-            "to_v",
-            "to_out.0",
-            "add_q_proj",
-            "add_k_proj",
-            "add_v_proj",
-            "to_add_out",
-        ]
         feed_forward = [f"{stream}_mlp.net.{layer}" for stream in ("img", "txt") for layer in ("0.proj", "2")]
-        return [f"attn.{name}" for name in attention] + feed_forward
+        return [*ATTENTION, *feed_forward]
 
     @abstractmethod
     def _scale(self, sources: list[Image.Image]) -> Pictures:

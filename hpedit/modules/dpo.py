@@ -127,10 +127,7 @@ class DPOModule(LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm, rate = self.guard.check(self.parameters()), optimizer.param_groups[0]["lr"]
-        self.log_dict(
-            {"train/grad_norm": norm, "train/lr": rate, "train/skipped_updates": float(self.guard.skipped)}
-        )
+        self.log_dict(self.guard.before_update(self.parameters(), optimizer))
 
     def validation_step(self, batch: EditBatch | PreferenceBatch, batch_idx: int) -> EditedBatch:
         """Edit cases, or the cases of held-out pairs, for an HP-Scorer to score."""

@@ -269,10 +269,7 @@ class FlowGRPOModule(LightningModule):
         return default_tolerance(self.trainer.precision, self.editor.transformer)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm, rate = self.guard.check(self.parameters()), optimizer.param_groups[0]["lr"]
-        self.log_dict(
-            {"train/grad_norm": norm, "train/lr": rate, "train/skipped_updates": float(self.guard.skipped)}
-        )
+        self.log_dict(self.guard.before_update(self.parameters(), optimizer))
 
     # ---- edits for people ---------------------------------------------------------------------------------------
 

@@ -58,6 +58,16 @@ class UpdateGuard:
             )
         return norm
 
+    def before_update(
+        self, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer
+    ) -> dict[str, float]:
+        """``check`` the gradients; return what a module logs of every update."""
+        return {
+            "train/grad_norm": self.check(parameters),
+            "train/lr": optimizer.param_groups[0]["lr"],
+            "train/skipped_updates": float(self.skipped),
+        }
+
     def state_dict(self) -> dict[str, int]:
         return {"in_a_row": self.in_a_row, "skipped": self.skipped}
 

@@ -121,10 +121,7 @@ class SFTModule(LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm, rate = self.guard.check(self.parameters()), optimizer.param_groups[0]["lr"]
-        self.log_dict(
-            {"train/grad_norm": norm, "train/lr": rate, "train/skipped_updates": float(self.guard.skipped)}
-        )
+        self.log_dict(self.guard.before_update(self.parameters(), optimizer))
 
     def validation_step(self, batch: EditBatch, batch_idx: int) -> EditedBatch:
         return edit_cases(self.editor, batch, self.eval_settings, self.device)
