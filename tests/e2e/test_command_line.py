@@ -147,7 +147,8 @@ def test_a_checkpoint_can_be_evaluated(settings: dict[str, Any], tmp_path: Path,
 def test_predictions_are_written_where_the_config_says_and_kept_in_memory_only_if_asked_for(
     settings: dict[str, Any], tmp_path: Path
 ):
-    callbacks = settings["trainer"]["callbacks"] = [{"class_path": "tests.e2e.witness.KeptPredictions"}]
+    callbacks: list[Any] = [{"class_path": "tests.e2e.witness.KeptPredictions"}]
+    settings["trainer"]["callbacks"] = callbacks
     where = ["--run.dir", str(tmp_path / "runs")]
     ended = finish(["predict", "--config", save(settings, tmp_path / "a.yaml"), *where])
     assert "batches of predictions in memory: 0" in ended.output
