@@ -81,7 +81,8 @@ def test_the_shipped_config_names_three_dimensions_alone_and_over_a_preset(
         (tmp_path / "preset.yaml").write_text(yaml.safe_dump({"reward": reward}))
         words = ["--config", str(tmp_path / "preset.yaml")]
     parsed: Any = parser.parse_args([*words, "--config", str(CONFIGS / "scorer/three_dimensions.yaml")])
-    callback = parser.instantiate_classes(parsed).reward
+    built: Any = parser.instantiate_classes(parsed)
+    callback = built.reward
     assert [member.name for member in callback.scorers] == list(DIMENSIONS)
     assert [member.weight for member in callback.scorers] == [1.0, 2.0, 1.0]
     own = [load_prompts(FOLDER / name)["base"] for name in DIMENSIONS]
