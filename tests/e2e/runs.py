@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hpedit.records import Case, Picture, write_cases
 from hpedit.tasks import TASKS
@@ -173,6 +174,20 @@ def _command(args: list[str], output: str, environment: dict[str, str]) -> None:
 def checkpoints(runs: Path) -> list[Path]:
     """All checkpoints under a folder of runs, oldest first."""
     return sorted(runs.glob("*/version_*/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime_ns)
+
+
+def curves(runs: Path) -> EventAccumulator:
+    """What the only run under a folder of runs has told TensorBoard."""
+    (folder,) = runs.glob("*/version_*")
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def scalars(runs: Path) -> dict[str, list[float]]:
+    """The curves of the only run, by tag."""
+    events = curves(runs)
+    return {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def final_state(runs: Path) -> dict[str, Any]:

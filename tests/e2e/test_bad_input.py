@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hpedit.tasks import TASKS
-from tests.e2e.runs import Outcome, checkpoints, config, finish, noise_picture, save
+from tests.e2e.runs import Outcome, checkpoints, config, finish, noise_picture, save, scalars
 
 
 @pytest.fixture
@@ -270,16 +270,7 @@ def test_a_run_goes_on_after_one_skipped_update(settings: dict[str, Any], tmp_pa
     checkpoint = torch.load(checkpoints(tmp_path / "runs")[-1], weights_only=True)
     assert {int(s["step"]) for s in checkpoint["optimizer_states"][0]["state"].values()} == {1}
     assert all(weight.isfinite().all() for weight in checkpoint["state_dict"].values())
-    assert "train/skipped_updates" in scalars(tmp_path)
-    assert scalars(tmp_path)["train/skipped_updates"][-1] == 1
-
-
-def scalars(folder: Path) -> dict[str, list[float]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(next(folder.glob("runs/*/version_*"))))
-    events.Reload()
-    return {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert scalars(tmp_path / "runs")["train/skipped_updates"][-1] == 1
 
 
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
