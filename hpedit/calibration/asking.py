@@ -34,16 +34,25 @@ class Asked:
         calls: scores that were asked for so far.
     """
 
-    def __init__(self, scorer_of: ScorerOf) -> None:
+    def __init__(self, scorer_of: ScorerOf, batch_size: int = 8, max_in_flight: int = 4) -> None:
+        """
+        Args:
+            scorer_of: turns a prompt into a scorer, such as ``prompted(HPScorer(backend))``.
+            batch_size: edits in one call of a scorer.
+            max_in_flight: calls under way at once.
+        """
         self.calls = 0
         self._scorer_of = scorer_of
+        self._batch_size = batch_size
+        self._max_in_flight = max_in_flight
         self._known: dict[tuple[str, str], Score] = {}
 
     def __call__(self, prompt: ScoringPrompt, edits: Sequence[RatedEdit]) -> list[Score]:
         """Return the score of each edit by ``prompt``; one that could not be had stays missing."""
         words = dump_prompt(prompt)
         new = [edit for edit in edits if (words, edit.name) not in self._known]
-        for edit, score in zip(new, ask(new, self._scorer_of(prompt)), strict=True):
+        scores = ask(new, self._scorer_of(prompt), self._batch_size, self._max_in_flight)
+        for edit, score in zip(new, scores, strict=True):
             self._known[words, edit.name] = score
         self.calls += len(new)
         return [self._known[words, edit.name] for edit in edits]

@@ -86,22 +86,25 @@ class GepaEngine:
         # A round scores a minibatch by parent and child and, if the child is better, all edits by the child.
         round_cost = 2 * minibatch + len(edits)
         progress = _Progress(task, judge)
+        reflection = _Reflection(self.reflector)
         result = gepa.optimize(
             seed_candidate={key: checks_text(start)},
             trainset=list(edits),
             valset=list(edits),
             adapter=ChecksAdapter(key, judge, self.max_checks, self.pictures),
-            reflection_lm=lambda prompt: self.reflector(prompt),
+            reflection_lm=reflection,
             reflection_prompt_template=TEMPLATE.format(most=self.max_checks),
             reflection_minibatch_size=minibatch,
             max_metric_calls=judge.left,
-            stop_callbacks=[lambda gepa_state: judge.left < round_cost],
+            stop_callbacks=[lambda gepa_state: judge.left < round_cost or reflection.failure is not None],
             run_dir=self._folder(task, start, edits),
             logger=progress,
             callbacks=[progress],  # type: ignore[list-item]  # gepa asks a listener only for what it has
             track_best_outputs=False,
             seed=self.seed,
         )
+        if reflection.failure is not None:
+            raise reflection.failure
         ranked = sorted(range(result.num_candidates), key=lambda i: -result.val_aggregate_scores[i])
         for i in ranked[: self.keep]:
             yield parse_checks(result.candidates[i][key], self.max_checks)
@@ -167,6 +170,23 @@ class ChecksAdapter:
         if self._pictures and (url := side_by_side(edit)) is not None:
             record["A and B"] = Image(url=url)
         return record
+
+
+class _Reflection:
+    """The reflector, whose failure gepa would log and try again until the budget is gone."""
+
+    def __init__(self, reflector: Reflector) -> None:
+        self.failure: Exception | None = None
+        self._reflector = reflector
+
+    def __call__(self, prompt: str | list[dict[str, Any]]) -> str:
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self._reflector(prompt)
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 class _Progress:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from hpedit.calibration.asking import Asked, ScorerOf
+from hpedit.calibration.asking import Asked
 from hpedit.calibration.closeness import Checks, Closeness, closeness, shortest_near_best
 from hpedit.calibration.comparison import Comparison, compare
 from hpedit.calibration.engine import BudgetedJudge, BudgetSpent, Engine
@@ -46,7 +46,7 @@ class Refinement:
 
 def refine(
     edits: Sequence[RatedEdit],
-    scorer_of: ScorerOf,
+    asked: Asked,
     prompt: ScoringPrompt,
     base: ScoringPrompt,
     engine: Engine,
@@ -59,7 +59,7 @@ def refine(
 
     Args:
         edits: rated edits, all of the prompt's task; 50 to 100 cases are the paper's number.
-        scorer_of: turns a prompt into a scorer, such as ``prompted(HPScorer(backend))``.
+        asked: scores the edits by any prompt, such as ``Asked(prompted(HPScorer(backend)))``.
         prompt: the prompt to refine; its preamble, limits, scale and answer line stay as they are.
         base: the task-blind prompt to compare with.
         engine: what proposes lists of checks.
@@ -74,7 +74,6 @@ def refine(
     """
     _expect_task(edits, prompt.name)
     split = split_cases(edits, shares, seed)
-    asked = Asked(scorer_of)
     bare = replace(prompt, map=None)
     candidates = _select(_propose(split.optimise, bare, engine, asked, budget), bare, split.select, asked)
     winner = replace(bare, checks=shortest_near_best(candidates))

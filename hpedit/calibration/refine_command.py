@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import date
 from pathlib import Path
 
-from hpedit.calibration.asking import ScorerOf, prompted
+from hpedit.calibration.asking import Asked, ScorerOf, prompted
 from hpedit.calibration.engine import Engine
 from hpedit.calibration.forward_selection import ForwardSelection
 from hpedit.calibration.maps import MapKind
@@ -73,8 +73,9 @@ def refine(
     judge.check()
     for task, edits in by_task.items():
         chosen = engine or ForwardSelection()
+        asked = Asked(scorer_of, reward.batch_size, reward.max_in_flight)
         found = refine_task(
-            edits, scorer_of, judge.prompts[task], judge.prompts[BASE], chosen, budget, score_map, seed=seed
+            edits, asked, judge.prompts[task], judge.prompts[BASE], chosen, budget, score_map, seed=seed
         )
         version = new_version(found, Path(data).name, date.today())
         file = write_version(version, out)

@@ -67,7 +67,9 @@ def test_it_finds_the_checks_that_people_go_by_and_reports_on_edits_it_never_saw
     edits = rated(60)
     base = plain_prompt()
     engine = GepaEngine(Reflector(), pictures=False)
-    found = refine(edits, prompted(HPScorer(FaultBackend())), plain_prompt(VAGUE), base, engine, budget=500)
+    found = refine(
+        edits, Asked(prompted(HPScorer(FaultBackend()))), plain_prompt(VAGUE), base, engine, budget=500
+    )
     assert {GHOST, SHADOW} <= set(found.prompt.checks)
     assert found.report.improved
     assert found.report.final.figures["plcc"].value > 0.95
@@ -144,6 +146,18 @@ def test_a_judge_that_answers_nothing_stops_the_search_with_its_words():
 
     with pytest.raises(ValueError, match="none of 20 edits could be scored: connection refused"):
         list(GepaEngine(Reflector()).propose(TASK, (VAGUE,), rated(20), BudgetedJudge(dead, 100)))
+
+
+def test_a_reflector_that_fails_stops_the_search_with_its_words():
+    calls = []
+
+    def dead(prompt: str | list[dict[str, Any]]) -> str:
+        calls.append(prompt)
+        raise ConnectionError("reflector: nobody there")
+
+    with pytest.raises(ConnectionError, match="reflector: nobody there"):
+        search(GepaEngine(dead), budget=500)
+    assert len(calls) == 1
 
 
 def test_a_size_that_is_none_is_refused():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpedit.calibration.asking import prompted
+from hpedit.calibration.asking import Asked, prompted
 from hpedit.calibration.closeness import Checks
 from hpedit.calibration.comparison import REFINED, UNREFINED
 from hpedit.calibration.engine import BudgetedJudge
@@ -35,7 +35,9 @@ def small_bank(tmp_path_factory: pytest.TempPathFactory) -> ForwardSelection:
 def refined(
     edits: Sequence[RatedEdit], engine, backend: FaultBackend | None = None, **settings
 ) -> Refinement:
-    return refine(edits, prompted(HPScorer(backend or FaultBackend())), START, BASE, engine, **settings)
+    return refine(
+        edits, Asked(prompted(HPScorer(backend or FaultBackend()))), START, BASE, engine, **settings
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpedit.calibration.asking import prompted
+from hpedit.calibration.asking import Asked, prompted
 from hpedit.calibration.forward_selection import ForwardSelection
 from hpedit.calibration.refine import Refinement, refine
 from hpedit.calibration.versions import new_version, next_version, version_file, write_version
@@ -22,10 +22,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Refinement:
     bank = tmp_path_factory.mktemp("bank") / "bank.yaml"
     bank.write_text(f"version: '3'\nprovenance: test\n{TASK}:\n  - {GHOST}\n  - {SHADOW}\n")
     base = replace(plain_prompt(), name="base")
-    scorer_of = prompted(HPScorer(FaultBackend()))
-    return refine(
-        rated(60), scorer_of, plain_prompt("Is it?"), base, ForwardSelection(bank), score_map="affine"
-    )
+    asked = Asked(prompted(HPScorer(FaultBackend())))
+    return refine(rated(60), asked, plain_prompt("Is it?"), base, ForwardSelection(bank), score_map="affine")
 
 
 @pytest.fixture
