@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     Qwen2Tokenizer,
     Qwen2VLImageProcessor,
@@ -26,19 +26,21 @@ from hpedit.scorers.base import ScoreRequest
 from hpedit.scorers.prompts import BASE, ScoringPrompt, load_prompts, quoted, render
 
 PROMPTS = Path(__file__).resolve().parent / "judge_prompts"
+HEADS = 4  # of attention, one for each quarter of a picture
 PATCH = 16  # pixels a side of a token
 GRID = 4  # tokens a side of a picture
 # Positions from a token of picture A to the same place of B: the width of A, the end of A, the label, the start of B.
 LOOK_BACK = GRID + 3
+# Positions from the first token of B to the last of the chat: the width of B, and seven tokens of which it is the last.
+TAIL = GRID + 6
 
 
 @dataclass(frozen=True)
 class JudgeSize:
-    """Size of the judge; ``heads`` are even in number, ``hidden / heads`` is the width of one."""
+    """Size of the judge; ``hidden / 4`` is the width of an attention head."""
 
     hidden: int = 128
-    layers: int = 4
-    heads: int = 4
+    layers: int = 5
     inner: int = 256
     patch_hidden: int = 256
 
@@ -80,17 +82,16 @@ def _fixed_texts(prompt: ScoringPrompt) -> list[str]:
 
 def new_judge(size: JudgeSize, tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalGeneration:
     """Build the model with random weights but for its first layer, which compares each place of B with that of A."""
-    width = size.hidden // size.heads
+    width = size.hidden // HEADS
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": size.hidden,
         "intermediate_size": size.inner,
         "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads,
-        "num_key_value_heads": size.heads,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": HEADS,
         "head_dim": width,
         "attention_bias": True,
-        "initializer_range": 0.05,
         "bos_token_id": None,
         "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
         # Pictures are a few tokens wide: the slowest channel turns once in some twenty.
@@ -112,7 +113,6 @@ def new_judge(size: JudgeSize, tokenizer: Qwen2Tokenizer) -> Qwen3VLForCondition
         "spatial_merge_size": 1,
         "temporal_patch_size": 1,
         "num_position_embeddings": GRID**2,
-        "initializer_range": 0.05,
     }
     config = Qwen3VLConfig(
         text_config=text, vision_config=vision, tie_word_embeddings=False, **marker_ids(tokenizer)
@@ -120,43 +120,61 @@ def new_judge(size: JudgeSize, tokenizer: Qwen2Tokenizer) -> Qwen3VLForCondition
     model = Qwen3VLForConditionalGeneration(config)
     with torch.no_grad():
         _widen(model)
-        _compare(model.model.language_model.layers[0].self_attn, model.model.language_model.rotary_emb)
+        _head_start(model.model.language_model)
     return model
 
 
 def _widen(model: Any) -> None:
-    """Bring words and patches to one size, neither drowned by the other in the layers above."""
-    model.model.language_model.embed_tokens.weight.normal_(0, 0.5)
-    visual = model.model.visual
+    """Bring words, patches and what the layers add to one size, so that none drowns the others."""
+    language, visual = model.model.language_model, model.model.visual
+    linear = [m for m in (*language.modules(), *visual.modules()) if isinstance(m, nn.Linear)]
+    for layer in linear:
+        layer.weight.normal_(0, 1 / math.sqrt(layer.in_features))
+    language.embed_tokens.weight.normal_(0, 0.5)
     patches: Any = visual.patch_embed.proj
     patches.weight.normal_(0, 1 / math.sqrt(patches.weight[0].numel()))
     patches.bias.normal_(0, 1)  # without a constant, the norm after it would lose how bright a patch is
     visual.pos_embed.weight.normal_(0, 0.2)
-    for layer in (visual.merger.linear_fc1, visual.merger.linear_fc2):
-        layer.weight.normal_(0, 1 / math.sqrt(layer.in_features))
 
 
-def _compare(attention: Any, rotary: Any, sharpness: float = 5.0) -> None:
-    """Let half of the heads attend to their own place and half to the same place of picture A, and subtract.
+def _head_start(language: Any) -> None:
+    """Let the first layer and the last but one subtract picture A from B, place by place; let the last layer look
+    from the answer at the four quarters of B."""
+    here, back = (0.0, 0.0, 0.0), (float(LOOK_BACK),) * 3
+    quarters = [(TAIL, TAIL - y, TAIL - x) for y in (0.5, 2.5) for x in (0.5, 2.5)]
+    compared = (language.layers[0], language.layers[-2])
+    for layer in compared:
+        heads = layer.self_attn.q_proj.out_features // layer.self_attn.head_dim
+        _look(layer.self_attn, language.rotary_emb, [here, back] * (heads // 2), sharpness=5.0)
+        _subtract(layer.self_attn)
+    _look(language.layers[-1].self_attn, language.rotary_emb, quarters, sharpness=3.0)
 
-    Where a head's query and key do not depend on the token, rotary positions make its attention a function of
-    distance alone, with its peak where the query is turned back by that distance.
+
+def _look(attention: Any, rotary: Any, offsets: list[tuple[float, float, float]], sharpness: float) -> None:
+    """Let each head attend to the token that lies an offset (time, height, width) before its own.
+
+    Where query and key hardly depend on the token, rotary positions make attention a function of distance alone,
+    with its peak where the query is turned back by that distance.
     """
-    width = attention.head_dim
-    angles = rotary.inv_freq * LOOK_BACK
-    key = torch.cat([torch.ones(width // 2), torch.zeros(width // 2)])
-    back = torch.cat([angles.cos(), -angles.sin()])
-    heads = attention.q_proj.out_features // width
-    for projection, bias in ((attention.q_proj, [key, back]), (attention.k_proj, [key, key])):
-        projection.weight.mul_(0.1)
-        projection.bias.copy_(torch.cat(bias * (heads // 2)))
+    half = attention.head_dim // 2
+    key = torch.cat([torch.ones(half), torch.zeros(half)])
+    axis = torch.arange(half) % 3  # time, height and width take turns (mrope_interleaved)
+    angles = [rotary.inv_freq * torch.tensor(offset)[axis] for offset in offsets]
+    queries = [torch.cat([angle.cos(), -angle.sin()]) for angle in angles]
+    attention.q_proj.bias.copy_(torch.cat(queries))
+    attention.k_proj.bias.copy_(key.repeat(len(offsets)))
+    for projection in (attention.q_proj, attention.k_proj):
+        projection.weight.mul_(0.05)
     for norm in (attention.q_norm, attention.k_norm):
         norm.weight.fill_(sharpness)
-    hidden = attention.v_proj.in_features
-    value = torch.randn(heads // 2, 1, width, hidden) / math.sqrt(hidden)
-    attention.v_proj.weight.copy_(value.expand(-1, 2, -1, -1).reshape(-1, hidden))
-    attention.v_proj.bias.zero_()
-    out: Tensor = torch.randn(hidden, heads // 2, 1, width) / math.sqrt(2 * width)
-    signs = torch.tensor([1.0, -1.0]).view(1, 1, 2, 1)
-    attention.o_proj.weight.copy_((out * signs).reshape(hidden, -1))
+
+
+def _subtract(attention: Any) -> None:
+    """Let each second head take away what the head before it adds, so that equal tokens leave nothing."""
+    width, hidden = attention.head_dim, attention.v_proj.in_features
+    value = attention.v_proj.weight.view(-1, 2, width, hidden)
+    value[:, 1] = value[:, 0]
+    out = attention.o_proj.weight.view(hidden, -1, 2, width)
+    out[:, :, 1] = -out[:, :, 0]
+    nn.init.zeros_(attention.v_proj.bias)
     nn.init.zeros_(attention.o_proj.bias)
