@@ -105,7 +105,7 @@ class VLLMBackend:
 
     def _load(self) -> Any:
         try:
-            from vllm import LLM
+            from vllm import LLM  # pyright: ignore[reportMissingImports]  # an extra
         except ImportError as error:
             raise ValueError(f"VLLMBackend wants vLLM: pip install 'hpedit[vllm]' ({error})") from error
         try:
@@ -124,7 +124,7 @@ class VLLMBackend:
 
     def _answers(self, chats: list[Any], generate: bool) -> list[Answer]:
         """Answer one batch; where it fails, each of its chats alone, so that one long prompt costs one score."""
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # pyright: ignore[reportMissingImports]  # an extra
 
         one_token = {"max_tokens": 1, "logprob_token_ids": self._digits}
         params = SamplingParams(

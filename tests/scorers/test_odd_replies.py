@@ -3,12 +3,14 @@
 import json
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from hpedit.scorers.digits import score_from_text
 from hpedit.scorers.hp_scorer import Answer, HPScorer
 from hpedit.scorers.openai_wire import answer_of
+from hpedit.scorers.prompts import Message
 from tests.scorers.conftest import MakeRequests
 
 COUNT = 10_000
@@ -147,7 +149,7 @@ def test_the_scorer_passes_on_nothing_else(read: str, make_requests: MakeRequest
     class Talker:
         def check(self) -> None: ...
 
-        def answer(self, chats: list, generate: bool) -> list[Answer]:
+        def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
             choices = [{"message": {"content": text}} for text, _ in REPLIES[: len(chats)]]
             return [answer_of(json.loads(json.dumps(choice))) for choice in choices]
 
@@ -171,7 +173,7 @@ def test_odd_choices_are_an_answer_or_a_reason(choice: dict, make_requests: Make
     class One:
         def check(self) -> None: ...
 
-        def answer(self, chats: list, generate: bool) -> list[Answer]:
+        def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
             return [answer_of(choice)]
 
     [score] = HPScorer(One()).score(make_requests(1))
@@ -188,7 +190,7 @@ def test_log_probabilities_that_are_no_numbers_are_missing(
     class Broken:
         def check(self) -> None: ...
 
-        def answer(self, chats: list, generate: bool) -> list[Answer]:
+        def answer(self, chats: Sequence[list[Message]], generate: bool) -> list[Answer]:
             return [
                 answer_of({"message": {"content": "4"}, "logprobs": {"content": [{"top_logprobs": entries}]}})
             ]

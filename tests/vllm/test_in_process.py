@@ -11,11 +11,14 @@ from tests.vllm.test_served import TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["Qwen3-VL"])
-def test_vllm_in_process_and_transformers_agree(model: str, models: dict[str, Path], python: str) -> None:
-    command = [python, "-m", "tests.vllm.in_process", str(models[model]), "12"]
+def test_vllm_in_process_and_transformers_agree(
+    model: str, models: dict[str, Path], python: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.json"
+    command = [python, "-m", "tests.vllm.in_process", str(models[model]), "12", str(out)]
     ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    scores = json.loads(ran.stdout.strip().splitlines()[-1])
+    scores = json.loads(out.read_text())
     theirs, ours = ([value for value, _, _ in scores[name]] for name in ("vllm", "local"))
     print(f"largest difference {max(abs(a - b) for a, b in zip(theirs, ours, strict=True)):.2g}")
     assert theirs == pytest.approx(ours, abs=TOLERANCE)

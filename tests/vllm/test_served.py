@@ -22,9 +22,11 @@ both = pytest.mark.parametrize("server", ["Qwen2.5-VL", "Qwen3-VL"], indirect=Tr
 one = pytest.mark.parametrize("server", ["Qwen2.5-VL"], indirect=True)
 
 
-def served(server: RealServer, **settings: int) -> HPScorer:
+def served(server: RealServer, max_in_flight: int = 64, retries: int = 4) -> HPScorer:
     # A random model's digits hold little mass, which is not what is tested here.
-    return HPScorer(OpenAIBackend(server.url, server.name, **settings), min_mass=0.0)
+    return HPScorer(
+        OpenAIBackend(server.url, server.name, max_in_flight=max_in_flight, retries=retries), min_mass=0.0
+    )
 
 
 def values(scores: list[Score]) -> list[float]:
@@ -111,7 +113,7 @@ def test_a_prompt_that_is_too_long_is_missing_in_the_servers_words(server: RealS
 @one
 def test_scoring_goes_on_when_the_server_dies_and_comes_back(server: RealServer) -> None:
     """Comes last: it starts the server anew. What falls into the gap is missing, with the reason, and nothing else."""
-    scorer, asked = served(server, retries=1, timeout=30), requests(4)
+    scorer, asked = served(server, retries=1), requests(4)
     before = values(scorer.score(asked))
     rounds: list[list[Score]] = []
     over = threading.Event()
