@@ -88,10 +88,11 @@ class Engine:
 
 
 class _Worker:
-    """One process that makes chunks, one at a time."""
+    """One process that makes chunks, one at a time, until one cannot be made."""
 
     def __init__(self, job: Job, gpus: float) -> None:
         self.job = job
+        self.error: str | None = None
         # Daft calls from several threads where it works in the build's own process.
         self.lock = threading.Lock()
         if gpus:
@@ -99,10 +100,15 @@ class _Worker:
 
     def make(self, number: int) -> str:
         with self.lock:
-            try:
-                return json.dumps(asdict(self.job.make(number)))
-            except (ConnectionError, ValueError) as error:
-                return json.dumps({"error": str(error), "kind": type(error).__name__})
+            # Daft hands out further chunks before it hears that one failed; they shall cost nothing.
+            return self.error or self._make(number)
+
+    def _make(self, number: int) -> str:
+        try:
+            return json.dumps(asdict(self.job.make(number)))
+        except (ConnectionError, ValueError) as error:
+            self.error = json.dumps({"error": str(error), "kind": type(error).__name__})
+            return self.error
 
 
 def _read_reply(reply: str) -> ChunkStats:

@@ -114,6 +114,8 @@ def load_field_map(name: str) -> FieldMap:
         raise ValueError(f"fields: wanted a YAML file or one of {shipped}, got {name!r}")
     try:
         record = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"it must be a mapping, got {type(record).__name__}")
         scores = {k: Scale(**v) for k, v in (record.get("scores") or {}).items()}
         return FieldMap(**{**record, "scores": scores, "tasks": record.get("tasks") or {}})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:

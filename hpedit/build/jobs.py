@@ -104,7 +104,9 @@ class MapJob:
             return Failure(str(error))
 
     def _expect_most_went_well(self, number: int, count: int, bad: Sequence[Quarantined]) -> None:
-        if len(bad) <= self.max_failed * count:
+        # A few records at the end of the data set say nothing about the rest, unless they are the data set.
+        judged = count in (self.stage.chunk_rows, len(self.source))
+        if not judged or len(bad) <= self.max_failed * count:
             return
         reasons = [q.reason for q in bad]
         commonest = max(set(reasons), key=reasons.count)

@@ -26,6 +26,8 @@ from hpedit.build.kinds import Kind
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Workers:
 
 
 @runtime_checkable
-class MapStage(Protocol[In, Out]):
+class MapStage(Protocol[In_contra, Out_co]):
     """A stage that works on records one by one. An instance travels to the workers, so it must not hold a model.
 
     Attributes:
@@ -92,7 +94,7 @@ class MapStage(Protocol[In, Out]):
         """Raise ConnectionError or ValueError if the stage cannot work at all. Called before its first chunk."""
         ...
 
-    def open(self) -> Work[In, Out]:
+    def open(self) -> Work[In_contra, Out_co]:
         """Load what the work needs, and return the work. Called once in each worker."""
         ...
 

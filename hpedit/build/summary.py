@@ -50,7 +50,7 @@ def expect_some(summary: StageSummary) -> None:
 
 
 def to_json(value: object) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).encode()
+    return json.dumps(value, indent=1, ensure_ascii=False).encode()
 
 
 def report(recipe: Recipe) -> bytes:

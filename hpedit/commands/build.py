@@ -43,6 +43,7 @@ def build(
     built = chain.run(collect.items(), until, retry)
     write_durably(chain.work / "build_report.json", report(built.recipe))
     Console().print(summary(built.recipe))
+    print("\n".join(reasons(built.recipe)))
     print(f"{built.folder}: the result; {chain.work / 'build_report.json'}: counts, reasons and settings")
 
 
@@ -52,12 +53,19 @@ def summary(recipe: Recipe) -> Table:
     table.add_column("stage")
     for name in ("in", "out", "left out", "quarantined", "seconds"):
         table.add_column(name, justify="right")
-    table.add_column("most frequent reason")
     for s in recipe.stages:
-        reason = next(iter(s.reasons), "")
         counts = (s.records_in, s.records_out, s.left_out, s.quarantined)
-        table.add_row(s.name, *(f"{n:,}" for n in counts), f"{s.seconds:,.1f}", reason)
+        table.add_row(s.name, *(f"{n:,}" for n in counts), f"{s.seconds:,.1f}")
     return table
+
+
+def reasons(recipe: Recipe, most: int = 5) -> list[str]:
+    """Return a line for each of the ``most`` frequent reasons for which a stage quarantined records."""
+    return [
+        f"{s.name}: {count:,} x {reason}"
+        for s in recipe.stages
+        for reason, count in list(s.reasons.items())[:most]
+    ]
 
 
 COMMAND = build

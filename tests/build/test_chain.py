@@ -86,8 +86,9 @@ def test_what_fails_is_quarantined_with_its_reason_and_the_rest_goes_on(tmp_path
 
 def test_a_chunk_of_failures_stops_the_build_and_is_done_again(tmp_path: Path):
     with pytest.raises(ValueError, match=r"twice: 10 of the 10 records of chunk 0 failed.*'a multiple'"):
-        run(tmp_path, Twice(bad_every=1))
+        run(tmp_path / "work", Twice(str(tmp_path / "paid"), bad_every=1))
     assert not list(tmp_path.rglob("chunk-*"))
+    assert len((tmp_path / "paid").read_text().split()) == 10
 
 
 def test_a_retry_does_chunks_with_failures_again_and_what_follows(tmp_path: Path):

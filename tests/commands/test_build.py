@@ -1,0 +1,54 @@
+"""``python -m hpedit build`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hpedit.__main__ import main
+from hpedit.commands.build import build
+from tests.support.photos import write_photo_dataset
+
+
+def config(folder: Path, text: str = "") -> str:
+    photos = write_photo_dataset(folder).folder
+    (photos / "broken.png").write_bytes((photos / "coffee.png").read_bytes()[:1000])
+    os.link(photos / "coffee.png", photos / "coffee-again.png")
+    file = folder / "mine.yaml"
+    file.write_text(
+        f"work: {folder / 'work'}\ncollect:\n  folders: [{{path: {photos}}}]\n  min_side: 256\n{text}",
+        encoding="utf-8",
+    )
+    return str(file)
+
+
+def test_a_folder_of_photographs_becomes_a_data_set_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    main(["build", "--config", config(tmp_path), "--until", "deduplicate"])
+    told = capsys.readouterr().out
+    assert "damaged picture" in told
+    report = json.loads((tmp_path / "work" / "build_report.json").read_text())
+    counts = [(s["name"], s["records_in"], s["records_out"], s["quarantined"], s["left_out"]) for s in report]
+    assert counts == [("collect", 8, 7, 1, 0), ("deduplicate", 7, 6, 0, 1)]
+
+
+def test_flags_override_the_config(tmp_path: Path):
+    main(["build", "--config", config(tmp_path), "--until", "deduplicate", "--collect.min_side", "400"])
+    report = json.loads((tmp_path / "work" / "build_report.json").read_text())
+    assert report[0]["left_out"] == 2  # the cat is 300 high, the astronaut 320 wide
+
+
+def test_an_unknown_stage_is_named(tmp_path: Path):
+    with pytest.raises(
+        ValueError, match=r"--until: wanted one of the stages collect, deduplicate.*got 'publsih'"
+    ):
+        main(["build", "--config", config(tmp_path), "--until", "publsih"])
+
+
+def test_nothing_to_read_is_named():
+    with pytest.raises(ValueError, match="collect: wanted folders or datasets, got neither"):
+        build()
