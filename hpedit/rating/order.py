@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Literal
 
@@ -38,7 +39,7 @@ class Slot:
     case_id: str
     shown: tuple[str, ...]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells a rater's slots apart, whichever side is left."""
         return digest(self.kind, self.case_id, *sorted(self.shown))
