@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help quickstart test check fast test-vllm install constraints resolve clean
+.PHONY: help quickstart test browser check fast test-vllm install constraints resolve clean
 
 help:
 	@echo "make quickstart   post-train the miniature editor with Flow-GRPO (a few minutes on a laptop)"
@@ -40,7 +40,14 @@ check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(RUN)
 
-test: check
+# The rating page is tested in a real browser; without one those tests say so and are skipped.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "no chromium here: the rating page's browser tests are skipped"
+
+test: check browser
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests
 
 fast: $(STAMP)
