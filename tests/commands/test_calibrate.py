@@ -99,5 +99,5 @@ def test_drift_needs_no_human_ratings_and_wants_one_scorer(rated, tmp_path):
 
 
 def test_refine_wants_an_hp_scorer(rated, tmp_path):
-    with pytest.raises(ValueError, match="expected .* HPScorer, whose prompts"):
+    with pytest.raises(ValueError, match=r"expected .* HPScorer, whose prompts"):
         calibrate("refine", rated, tmp_path / "p", "--reward.scorers", BRIGHTNESS)
