@@ -42,6 +42,18 @@ def test_flags_override_the_config(tmp_path: Path):
     assert report[0]["left_out"] == 2  # the cat is 300 high, the astronaut 320 wide
 
 
+def test_the_shipped_config_needs_only_photographs(tmp_path: Path):
+    photos = write_photo_dataset(tmp_path).folder
+    main(
+        [
+            *("build", "--config", "build.yaml", "--until", "deduplicate", "--work", str(tmp_path / "work")),
+            *("--collect.folders", f"[{{path: {photos}, license: CC0}}]", "--collect.min_side", "256"),
+        ]
+    )
+    report = json.loads((tmp_path / "work" / "build_report.json").read_text())
+    assert report[-1]["records_out"] == 6
+
+
 def test_an_unknown_stage_is_named(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"--until: wanted one of the stages collect, deduplicate.*got 'publsih'"
