@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hpedit.scorers.base import ScoreRequest
+from hpedit.scorers.cache import CachedScorer
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.openai_backend import OpenAIBackend
 from hpedit.scorers.transformers_backend import TransformersBackend
@@ -267,3 +268,25 @@ def test_it_can_be_sent_to_another_process_before_its_first_use(server: VLMServe
 def test_settings_out_of_range_are_named(settings: dict[str, float | str], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         OpenAIBackend(**{"base_url": "http://127.0.0.1:1/v1", "model": "m", **settings})  # type: ignore[arg-type]
+
+
+def test_a_model_keeps_its_name_when_its_server_moves_and_loses_it_when_asked_otherwise(
+    server: VLMServer, judge: Path, make_requests: MakeRequests
+) -> None:
+    with VLMServer(judge) as elsewhere:
+        assert backend(server).identity() == backend(elsewhere).identity()
+    assert OpenAIBackend(server.url, "tiny-judge", max_tokens=9).identity() != backend(server).identity()
+    other = OpenAIBackend(server.url, "tiny-judge", extra_body={"seed": 3})
+    assert other.identity() != backend(server).identity()
+    with VLMServer(judge, Behaviour(knows="top")) as poorer:
+        assert backend(poorer).identity() != backend(server).identity()
+
+
+def test_a_cache_spares_the_server(server: VLMServer, tmp_path: Path, make_requests: MakeRequests) -> None:
+    file = str(tmp_path / "scores.sqlite")
+    fresh = CachedScorer(HPScorer(backend(server), min_mass=0.0), file).score(make_requests(4))
+    server.chats.clear()
+    cached = CachedScorer(HPScorer(backend(server), min_mass=0.0), file)
+    assert cached.score(make_requests(4)) == fresh
+    assert len(server.chats) == 1  # the probe
+    assert cached.hit_share == 1.0

@@ -125,3 +125,12 @@ def test_it_can_be_sent_to_another_process_before_its_first_use(
 def test_settings_out_of_range_are_named(settings: dict[str, str | int], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         TransformersBackend("m", **settings)  # type: ignore[arg-type]
+
+
+def test_the_name_tells_precision_and_picture_size(judge: Path) -> None:
+    names = {
+        TransformersBackend(str(judge), d, max_pixels=m).identity()
+        for d in ("float32", "float16")
+        for m in (None, 4096)
+    }
+    assert len(names) == 4
