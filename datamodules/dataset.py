@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.bucketing import Frame, fit, stack
 from datamodules.sampler import members_of
 from datamodules.screening import Entry
 from hpedit.cases import Case
+from hpedit.framing import Frame, fit, stack
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases
 from hpedit.scorers.rated import RatedBatch

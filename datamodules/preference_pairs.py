@@ -8,13 +8,13 @@ from functools import partial
 import lightning.pytorch as pl
 from torch import Tensor
 
-from datamodules.bucketing import ASPECTS, Frame, fit, stack
 from datamodules.dataset import CaseItem, join_cases, read_case
 from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Entry, Unsuited, checked_size, describe_case
 from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
 from datamodules.splits import candidate_scores, task_weights
 from hpedit.cases import Case, Pair
+from hpedit.framing import ASPECTS, Frame, fit, stack
 from hpedit.records import Cases
 from hpedit.types import PreferenceBatch
 

@@ -9,12 +9,12 @@ from functools import partial
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info
 
-from datamodules.bucketing import ASPECTS, Frame
 from datamodules.dataset import join_cases, read_case
 from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Entry, describe_case
 from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
 from datamodules.splits import ScoreRule, case_score, kept_share, task_weights
+from hpedit.framing import ASPECTS, Frame
 from hpedit.records import Cases
 from hpedit.types import EditBatch
 

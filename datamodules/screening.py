@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from datamodules.bucketing import Frame
 from hpedit.cases import Case
+from hpedit.framing import Frame
 from hpedit.pictures import BadPicture, Picture
 from hpedit.records import Cases
 from hpedit.tasks import canonical_task

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules.bucketing import ASPECTS, Frame, fit
+from hpedit.framing import ASPECTS, Frame, fit
 
 sides = st.integers(40, 400)
 
@@ -66,11 +66,11 @@ def test_aspects_that_come_to_one_size_are_one_bucket():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"aspects": ()}, "--data.buckets: expected at least one"),
-        ({"aspects": ("1:1", "4/3")}, r"--data.buckets: .* got '4/3'"),
-        ({"aspects": ("0:3",)}, "--data.buckets"),
-        ({"resolution": 8}, "--data.resolution: expected at least size_multiple 16, got 8"),
-        ({"source_resolution": 8}, "--data.source_resolution"),
+        ({"aspects": ()}, "buckets: expected at least one"),
+        ({"aspects": ("1:1", "4/3")}, r"buckets: .* got '4/3'"),
+        ({"aspects": ("0:3",)}, "buckets"),
+        ({"resolution": 8}, "resolution: expected at least size_multiple 16, got 8"),
+        ({"source_resolution": 8}, "source_resolution"),
     ],
 )
 def test_a_wrong_shape_names_the_flag(settings, words):

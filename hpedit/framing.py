@@ -36,14 +36,12 @@ class Frame:
 
     def __post_init__(self) -> None:
         if not self.aspects:
-            raise ValueError("--data.buckets: expected at least one aspect ratio, got none")
+            raise ValueError("buckets: expected at least one aspect ratio, got none")
         for aspect in self.aspects:
             _ratio(aspect)
         for flag, side in (("resolution", self.resolution), ("source_resolution", self.source_resolution)):
             if side < self.multiple:
-                raise ValueError(
-                    f"--data.{flag}: expected at least size_multiple {self.multiple}, got {side}"
-                )
+                raise ValueError(f"{flag}: expected at least size_multiple {self.multiple}, got {side}")
 
     def nearest(self, size: tuple[int, int]) -> str:
         """Return the aspect in whose edit size a picture of ``size`` (height, width) loses least."""
@@ -89,5 +87,5 @@ def stack(columns: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 def _ratio(aspect: str) -> float:
     match = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", aspect)
     if not match:
-        raise ValueError(f'--data.buckets: expected aspect ratios like "4:3" (width:height), got {aspect!r}')
+        raise ValueError(f'buckets: expected aspect ratios like "4:3" (width:height), got {aspect!r}')
     return int(match[1]) / int(match[2])
