@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def on_ray(work: str) -> list[str]:
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]  # not in the development environment
 
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}})
     two = Workers(count=2, batch_size=4)
