@@ -20,7 +20,7 @@ from hpedit.calibration.importers.edithf import edithf_cases
 from hpedit.calibration.importers.editreward import editreward_cases
 from hpedit.calibration.importers.label_studio import ratings_in_label_studio
 from hpedit.calibration.importers.table import ratings_in_csv
-from hpedit.calibration.judges import Judge, ask, stored_judges, stored_scores
+from hpedit.calibration.judges import MAX_PIXELS, Judge, ask, stored_judges, stored_scores
 from hpedit.calibration.quarantine import Quarantine
 from hpedit.calibration.ratings import Edit, RatedEdit, edits_of, rated_edits, sound_cases
 from hpedit.calibration.report import markdown_table, write_report
@@ -40,6 +40,7 @@ def agreement(
     dim: str = "overall",
     judge: str | None = None,
     reward: Judges = Judges(),
+    max_pixels: int = MAX_PIXELS,
     resamples: int = 1000,
     gallery: int = 12,
     seed: int = 0,
@@ -57,6 +58,7 @@ def agreement(
         dim: dimension of the human ratings.
         judge: report only stored judges whose name holds this text, such as a model or "prompt 2".
         reward: who is asked now, as in train.py.
+        max_pixels: larger pictures are made smaller before they are judged; as in python -m hpedit score.
         resamples: bootstrap resamples behind each 95 % interval.
         gallery: how many of the largest disagreements the HTML shows of each judge.
         seed: of the bootstrap.
@@ -70,7 +72,9 @@ def agreement(
     cases = {edit.case.case_id for edit in edits}
     lead = f"{len(edits)} edits of {len(cases)} cases, rated by {len(raters)} people ({dim})"
     print(lead)
-    reports = [agree(edits, s, name, resamples, seed) for name, s in _judged(edits, judge, reward, data)]
+    reports = [
+        agree(edits, s, name, resamples, seed) for name, s in _judged(edits, judge, reward, max_pixels, data)
+    ]
     files = write_report(reports, out, lead, gallery)
     _print_report(reports)
     print(f"\n{files[0]}")
@@ -132,6 +136,7 @@ def drift(
     out: str | None = None,
     judge: str | None = None,
     reward: Judges = Judges(),
+    max_pixels: int = MAX_PIXELS,
     limits: drifting.Limits = drifting.Limits(),
 ) -> None:
     """Score a frozen anchor set again and report how far the scores have moved.
@@ -146,6 +151,7 @@ def drift(
         out: JSON file for the report.
         judge: which stored judge is meant, by a part of its name, where there are several.
         reward: the scorer that is asked now, as in train.py.
+        max_pixels: larger pictures are made smaller before they are judged; as in python -m hpedit score.
         limits: what counts as drift.
     """
     bad = Quarantine()
@@ -161,7 +167,7 @@ def drift(
     old = stored_scores(edits, found[0])
     scored = [i for i, score in enumerate(old) if score.failure is None]
     anchor = [edits[i] for i in scored]
-    new = _asked(anchor, members[0], reward)
+    new = _asked(anchor, members[0], reward, max_pixels)
     result = drifting.drift(anchor, [old[i] for i in scored], new, str(found[0]), limits)
     print(drifting.text(result))
     if out is not None:
@@ -172,12 +178,12 @@ def drift(
 
 
 def _judged(
-    edits: Sequence[RatedEdit], judge: str | None, reward: Judges, data: str
+    edits: Sequence[RatedEdit], judge: str | None, reward: Judges, max_pixels: int, data: str
 ) -> Iterator[tuple[str, list[Score]]]:
     """Yield the name and scores of each judge: who is asked now, or else who is in the data."""
     if reward.scorers is not None:
         for member in reward.members():
-            yield member.name, _asked(edits, member, reward)
+            yield member.name, _asked(edits, member, reward, max_pixels)
         return
     for found in _matching(edits, judge, data):
         yield str(found), stored_scores(edits, found)
@@ -196,12 +202,14 @@ def _matching(edits: Sequence[Edit], judge: str | None, data: str) -> list[Judge
     return found
 
 
-def _asked(edits: Sequence[Edit], member: WeightedScorer, reward: Judges) -> list[Score]:
+def _asked(edits: Sequence[Edit], member: WeightedScorer, reward: Judges, max_pixels: int) -> list[Score]:
+    if max_pixels < 1:
+        raise ValueError(f"--max_pixels: expected at least 1, got {max_pixels}")
     try:
         member.scorer.check()
     except (ConnectionError, ValueError) as error:
         raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
-    answers = ask(edits, member.scorer, reward.batch_size, reward.max_in_flight)
+    answers = ask(edits, member.scorer, reward.batch_size, reward.max_in_flight, max_pixels)
     scores = list(tqdm(answers, total=len(edits), desc=member.name, unit="edit"))
     failures = Counter(score.failure for score in scores if score.failure)
     if failures.total() > reward.max_failed_share * len(scores):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from hpedit.calibration.ratings import BEST, Edit
 from hpedit.cases import ScoreRecord
-from hpedit.images import from_pil
 from hpedit.pictures import Picture
 from hpedit.scorers.base import Score, Scorer, ScoreRequest
 from hpedit.scorers.pool import ask as ask_scorer
+from hpedit.scoring.edits import reader
+
+MAX_PIXELS = 1_048_576
 
 
 @dataclass(frozen=True, order=True)
@@ -58,38 +60,44 @@ def stored_scores(edits: Sequence[Edit], judge: Judge) -> list[Score]:
 
 
 def ask(
-    edits: Sequence[Edit], scorer: Scorer, batch_size: int = 8, max_in_flight: int = 4
+    edits: Sequence[Edit],
+    scorer: Scorer,
+    batch_size: int = 8,
+    max_in_flight: int = 4,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Score]:
     """Score the edits now, yielding in their order; pictures of a few batches are in memory at once.
 
+    Pictures of more than ``max_pixels`` are made smaller exactly as by ``python -m hpedit score``.
     An edit whose pictures cannot be read, and one that the scorer fails on, is missing, with the reason.
     """
     batches = [edits[i : i + batch_size] for i in range(0, len(edits), batch_size)]
     with ThreadPoolExecutor(max_in_flight, thread_name_prefix="judge") as threads:
-        for scores in threads.map(lambda batch: _ask(batch, scorer), batches):
+        for scores in threads.map(lambda batch: _ask(batch, scorer, max_pixels), batches):
             yield from scores
 
 
-def request_of(edit: Edit) -> ScoreRequest:
-    """Return what a scorer is asked about an edit. Raises BadPicture where a picture cannot be read."""
+def request_of(edit: Edit, read: Callable[[Picture], Tensor]) -> ScoreRequest:
+    """Return what a scorer is asked about an edit. ``read`` raises BadPicture where a picture cannot be read."""
     case = edit.case
     return ScoreRequest(
         case_id=case.case_id,
         task=edit.task,
         instruction=case.instruction,
         requirement=case.requirement or "",
-        sources=tuple(_pixels(picture) for picture in (case.source, *case.references)),
-        edit=_pixels(edit.candidate.image),
-        target=None if case.target is None else _pixels(case.target),
+        sources=tuple(read(picture) for picture in (case.source, *case.references)),
+        edit=read(edit.candidate.image),
+        target=None if case.target is None else read(case.target),
     )
 
 
-def _ask(batch: Sequence[Edit], scorer: Scorer) -> list[Score]:
+def _ask(batch: Sequence[Edit], scorer: Scorer, max_pixels: int) -> list[Score]:
+    read = reader(max_pixels)
     answers: list[Score | None] = []
     requests = []
     for edit in batch:
         try:
-            requests.append(request_of(edit))
+            requests.append(request_of(edit, read))
             answers.append(None)
         except ValueError as error:
             answers.append(Score.missing(str(error)))
@@ -116,7 +124,3 @@ def _newest(records: list[ScoreRecord]) -> Score:
     if not 0.0 <= record.value <= BEST:
         return Score.missing(f"a stored score that is not in [0, 5]: {record.value:g}")
     return Score(record.value, record.dist or None, record.mass)
-
-
-def _pixels(picture: Picture) -> Tensor:
-    return from_pil(picture.decode())

@@ -119,7 +119,7 @@ def _tiles(report: AgreementReport) -> str:
 def _figure(figure: Estimate) -> str:
     if math.isnan(figure.value):
         return "<b>n/a</b>"
-    around = "" if math.isnan(figure.low) else f"<small>{figure.low:.2f} to {figure.high:.2f}</small>"
+    around = "" if math.isnan(figure.low) else f"<small>{figure.low:.3f} to {figure.high:.3f}</small>"
     return f"<b>{figure.value:.3f}</b>{around}"
 
 
@@ -150,5 +150,5 @@ def _cell(cell: Cell) -> str:
         return escape(str(cell))
     if math.isnan(cell.value):
         return "n/a"
-    around = "" if math.isnan(cell.low) else f"<small>{cell.low:.2f} to {cell.high:.2f}</small>"
+    around = "" if math.isnan(cell.low) else f"<small>{cell.low:.3f} to {cell.high:.3f}</small>"
     return f"{cell.value:.3f}{around}"

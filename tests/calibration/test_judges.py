@@ -7,6 +7,7 @@ from hpedit.calibration.judges import Judge, ask, stored_judges, stored_scores
 from hpedit.calibration.ratings import rated_edits
 from hpedit.cases import ScoreRecord
 from hpedit.pictures import Picture
+from hpedit.scorers.base import Score
 from tests.support.rated_cases import rated_cases
 from tests.support.scorers import BrightnessScorer
 
@@ -60,3 +61,18 @@ def test_asking_keeps_the_order_and_what_fails_costs_itself():
         else:
             mean = sum(edit.candidate.image.decode().convert("RGB").tobytes()) / (32 * 32 * 3)
             assert abs(score.value - 5 * mean / 255) < 1e-4
+
+
+def test_large_pictures_are_judged_as_the_score_command_judges_them():
+    class Sizes:
+        def check(self):
+            pass
+
+        def score(self, requests):
+            return [
+                Score(r.edit.shape[1] / 10 if r.sources[0].shape == r.edit.shape else 0.0) for r in requests
+            ]
+
+    edits = rated_edits(rated_cases(1))
+    assert [s.value for s in ask(edits, Sizes(), max_pixels=256)] == [1.6, 1.6]
+    assert [s.value for s in ask(edits, Sizes())] == [3.2, 3.2]
