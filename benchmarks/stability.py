@@ -32,8 +32,8 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "group_ema": (*_GROUP, "--trainer.callbacks+=callbacks.ema.TrainedWeightsEMA"),
 }
 _UPDATES_PER_ROUND = 2
-# Tags of a run's curves whose first and last thirds the report compares.
-_TAGS = ("reward/mean", "reward/group_std_mean", "train/approx_kl")
+# Curves of a run whose first and last rounds the report compares.
+_TAGS = ("reward/mean", "reward/group_std_mean")
 
 
 @dataclass(frozen=True)
