@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,6 +77,7 @@ class Case:
         references: further pictures that the instruction speaks of.
         target: the edited picture, where known.
         categories: MS-COCO categories seen in the source.
+        weight: how often the case is to be drawn, relative to others; 1 where nobody said.
     """
 
     case_id: str
@@ -91,6 +93,7 @@ class Case:
     candidates: tuple[Candidate, ...] = ()
     scores: tuple[ScoreRecord, ...] = ()
     humans: tuple[HumanRating, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,20 @@ def case_of(row: Mapping[str, Any], root: Path, default_id: str) -> Case:
             _build(ScoreRecord, {**s, "dist": tuple(s.get("dist") or ())}) for s in row.get("scores") or ()
         ),
         humans=tuple(_build(HumanRating, h) for h in row.get("humans") or ()),
+        weight=_weight(row.get("weight")),
     )
 
 
 def _candidate(row: Mapping[str, Any], root: Path) -> Candidate:
     return _build(Candidate, {**row, "image": Picture.of(row.get("image"), root)})
+
+
+def _weight(value: Any) -> float:
+    """Read a weight, which older data sets do not have and a CSV has as text."""
+    weight = 1.0 if value is None else float(value)
+    if not 0.0 <= weight < math.inf:
+        raise ValueError(f"weight: expected a finite number >= 0, got {value}")
+    return weight
 
 
 def _build(kind: type, row: Mapping[str, Any]) -> Any:

@@ -40,6 +40,7 @@ __all__ = [
     "ScoreRecord",
     "case_row",
     "open_rows",
+    "pair_row",
     "read_cases",
     "rewrite_cases",
     "write_cases",
@@ -69,6 +70,7 @@ CASE_FEATURES = Features(
         "candidates": List(_CANDIDATE),
         "scores": List(_SCORE),
         "humans": List(_HUMAN),
+        "weight": _REAL,
     }
 )
 PAIR_FEATURES = Features({**CASE_FEATURES, "preferred": Image(), "rejected": Image()})
@@ -87,10 +89,7 @@ def write_cases(path: str | os.PathLike[str], cases: Iterable[Case]) -> int:
 
 def write_pairs(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> int:
     """Write preference pairs: the columns of a case, and ``preferred`` and ``rejected``. See write_cases."""
-    rows = (
-        {**case_row(p.case), "preferred": _cell(p.preferred), "rejected": _cell(p.rejected)} for p in pairs
-    )
-    return _write(Path(path), PAIR_FEATURES, rows)
+    return _write(Path(path), PAIR_FEATURES, map(pair_row, pairs))
 
 
 def rewrite_cases(
@@ -339,6 +338,11 @@ def case_row(case: Case) -> dict[str, Any]:
         "scores": [asdict(s) for s in case.scores],
         "humans": [asdict(h) for h in case.humans],
     }
+
+
+def pair_row(pair: Pair) -> dict[str, Any]:
+    """Return the row of PAIR_FEATURES that holds a pair. See case_row."""
+    return {**case_row(pair.case), "preferred": _cell(pair.preferred), "rejected": _cell(pair.rejected)}
 
 
 def _write(path: Path, features: Features, rows: Iterator[dict[str, Any]]) -> int:

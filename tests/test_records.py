@@ -2,9 +2,12 @@
 
 import io
 import json
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from hypothesis import given, settings
@@ -51,6 +54,7 @@ def full_case(case_id="a", **changes):
             ScoreRecord("k0", "hp", "v1", "expectation", 3.25, (0.0, 0.0, 0.25, 0.25, 0.5, 0.0), 0.9, 1.5),
         ),
         "humans": (HumanRating("k0", "ann", "overall", 4.0, 2.5, 900),),
+        "weight": 0.25,
     }
     return Case(case_id, **(facts | changes))
 
@@ -75,6 +79,19 @@ def test_a_case_comes_back_from_parquet_as_it_was_written(tmp_path):
     assert write_cases(tmp_path / "x.parquet", iter([full_case(), bare])) == 2
     back = read_cases(str(tmp_path / "x.parquet"))
     assert [facts_of(c) for c in back] == [facts_of(full_case()), facts_of(bare)]
+
+
+def test_a_data_set_from_before_there_were_weights_draws_all_cases_alike(tmp_path):
+    write_cases(tmp_path / "new.parquet", [full_case()])
+    pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns(["weight"]), tmp_path / "old.parquet")
+    assert read_cases(str(tmp_path / "old.parquet"))[0].weight == 1.0
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.inf, math.nan])
+def test_a_weight_that_nothing_can_be_drawn_by_is_refused(weight):
+    row = {"task": "bokeh", "instruction": "Blur it.", "source": encoded(), "weight": weight}
+    with pytest.raises(ValueError, match="weight: expected a finite number >= 0"):
+        case_of(row, Path(), "x")
 
 
 def test_datasets_reads_the_file_in_one_line_and_decodes_its_pictures(tmp_path):
