@@ -17,6 +17,7 @@ from hpedit.miniature.examples import HELD_OUT
 from hpedit.miniature.judge import MiniatureJudge, judge_folder
 from hpedit.miniature.judge_data import Hand, edited_cases, flawed_cases
 from hpedit.miniature.judge_model import PROMPTS, write_untrained_judge
+from hpedit.miniature.judge_pretrain import pretrain
 from hpedit.records import write_cases
 from hpedit.scorers.base import Scorer, ScoreRequest
 from hpedit.tasks import TASKS
@@ -25,6 +26,7 @@ from hpedit.tasks import TASKS
 EDITED, FLAWED = 300_000_000, 400_000_000
 VALIDATED, REPORTED = HELD_OUT + 1_000, HELD_OUT + 2_000
 PER_CASE = 3
+LESSONS = 2000
 # How far towards post-trained the editors are that the judge learns from; the base editor counts double.
 SHARES = (0.0, 0.0, 0.5, 1.0, 1.0)
 _SHOWN = ("plcc", "srcc", "within_case", "pairwise_1", "mae", "bias")
@@ -36,9 +38,10 @@ def judge(
     work: str = "runs/miniature_judge",
     flawed: int = 9600,
     edited: int = 4800,
+    lessons: int = LESSONS,
     seed: int = 0,
 ) -> None:
-    """Rebuild the miniature's judge by ``train.py fit`` (about an hour on one core).
+    """Rebuild the miniature's judge: its first lessons, then ``train.py fit`` (about an hour on one core).
 
     Args:
         adapters: Post-trained adapters of the miniature editor, folders that callbacks.export.AdapterExport wrote,
@@ -47,10 +50,12 @@ def judge(
         work: Where the stages are kept. Delete a stage there to have it made anew.
         flawed: Training cases with synthetic flaws, three edits each.
         edited: Training cases with edits of the editors, three each.
+        lessons: Steps of the first lessons (hpedit.miniature.judge_pretrain).
         seed: Seed of everything.
     """
     place = Path(work)
-    untrained, train, held_out = place / "untrained", place / "train", place / "held_out"
+    untrained, schooled = place / "untrained", place / "schooled"
+    train, held_out = place / "train", place / "held_out"
     if not untrained.exists():
         write_untrained_judge(untrained, seed=seed)
     if not (train / "flaws.parquet").exists():
@@ -59,6 +64,8 @@ def judge(
         write_cases(train / "edits.parquet", _training_edits(adapters, edited, seed))
     if not (held_out / "flaws.parquet").exists():
         write_cases(held_out / "flaws.parquet", flawed_cases(VALIDATED, 192, PER_CASE, seed))
+    if not schooled.exists():
+        pretrain(untrained, train, schooled, lessons)
     _fit(place, seed)
     trained = max((place / "judge").glob("version_*/vlm"), key=lambda p: p.stat().st_mtime)
     export_judge(trained, Path(folder) if folder else judge_folder())
@@ -78,7 +85,7 @@ def _fit(place: Path, seed: int) -> None:
     settings = {
         "config": "miniature_judge.yaml",
         "seed_everything": seed,
-        "model.model": place / "untrained",
+        "model.model": place / "schooled",
         "model.prompts": json.dumps({"overall": str(PROMPTS)}),
         "data.data": place / "train",
         "data.val_data": place / "held_out",
@@ -117,7 +124,7 @@ def judge_report(adapters: list[str], model: str | None = None, cases: int = 256
 
 def print_report(scorer: Scorer, name: str, cases: Iterable[Case]) -> None:
     """Score rated cases and print a Markdown table: a row for all of them, and one a task."""
-    requests, human = zip(*chain.from_iterable(map(_rows, cases)), strict=True)
+    requests, human = zip(*chain.from_iterable(map(rated_requests, cases)), strict=True)
     predicted = [score.value for score in scorer.score(requests)]
     print(
         f"\n{name}\n\n| edits of | n | mean | judged | {' | '.join(_SHOWN)} |\n|{'---|' * (4 + len(_SHOWN))}"
@@ -130,7 +137,7 @@ def print_report(scorer: Scorer, name: str, cases: Iterable[Case]) -> None:
         print(f"| {task} | {len(rows)} | {sum(y) / len(y):.2f} | {sum(x) / len(x):.2f} | {listed} |")
 
 
-def _rows(case: Case) -> Iterator[tuple[ScoreRequest, float]]:
+def rated_requests(case: Case) -> Iterator[tuple[ScoreRequest, float]]:
     """Yield each edit of a rated case as a request without target, and its exact rating."""
     source = from_pil(case.source.decode())
     rating = {h.cand_id: h.value for h in case.humans if h.dim == "overall"}

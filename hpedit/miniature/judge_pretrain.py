@@ -186,7 +186,7 @@ def pretrain(
     Args:
         untrained: The judge to start from.
         data: Rated cases (hpedit.miniature.judge_data), all with the same number of edits.
-        folder: Where to write the judge, every 250 steps and at the end.
+        folder: Where to write the judge at the end.
         steps: Optimizer steps.
         batch_size: Cases in a step.
         rate: Learning rate after the warm-up; ScorerModule brings it down afterwards.
@@ -210,9 +210,8 @@ def pretrain(
                 f"step {step}: digits {digits:.3f}  imagined {imagined:.3f}  measured {measured:.3f}",
                 flush=True,
             )
-        if step % 250 == 0 or step == steps:
-            pupil.vlm.save_pretrained(folder)
-            pupil.processor.save_pretrained(folder)
+    pupil.vlm.save_pretrained(folder)
+    pupil.processor.save_pretrained(folder)
 
 
 def _losses(
