@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from hpedit.calibration.logistic import fit_logistic
+
+
+def plcc(x, y):
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def test_a_logistic_is_found_again():
@@ -23,7 +26,7 @@ def test_the_map_helps_a_bent_judge_and_harms_no_straight_one():
     straight = np.clip(x + draw.normal(0, 0.3, 200), 0, 5)
     for y, least_gain in ((bent, 0.05), (straight, -0.002)):
         found = fit_logistic(x, y)
-        gain = stats.pearsonr(found(x), y)[0] - stats.pearsonr(x, y)[0]
+        gain = plcc(found(x), y) - plcc(x, y)
         assert gain > least_gain
 
 
