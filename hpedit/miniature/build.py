@@ -50,6 +50,7 @@ def build(
     work: str = "runs/miniature_build",
     examples: int = 16_000,
     autoencoder_steps: int = 4000,
+    base_steps: int = 4000,
     compile: bool = True,
     seed: int = 0,
 ) -> None:
@@ -60,6 +61,7 @@ def build(
         work: Where the stages are kept. Delete a stage there to have it made anew.
         examples: Cases that the base model learns from, about half of them with a flawed edit.
         autoencoder_steps: Optimizer steps of the autoencoder.
+        base_steps: Optimizer steps of the base model, each on 64 cases.
         compile: Compile the autoencoder while it is trained; needs a C++ compiler.
         seed: Seed of everything.
     """
@@ -73,16 +75,19 @@ def build(
         write_mixture(mixture, examples, seed=seed)
     write_data(place, train=0)
     if newest_checkpoint(place / "base") is None:
-        _fit_base(place, untrained, mixture, seed)
+        _fit_base(place, untrained, mixture, base_steps, seed)
     trained = newest_checkpoint(place / "base")
     assert trained is not None
     export(untrained, trained, Path(folder) if folder else checkpoint_folder())
 
 
-def _fit_base(place: Path, untrained: Path, mixture: Path, seed: int) -> None:
+def _fit_base(place: Path, untrained: Path, mixture: Path, steps: int, seed: int) -> None:
     settings = {
         "config": "miniature_base.yaml",
         "seed_everything": seed,
+        "trainer.max_steps": steps,
+        "trainer.callbacks.init_args.every_n_train_steps": min(steps, 1000),  # of the last: ModelCheckpoint
+        "model.lr_scheduler.total_steps": steps,
         "model.editor.model": untrained,
         "data.data": mixture,
         "data.val_data": place / "held_out.parquet",

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import QwenImageEditPlusPipeline
 from safetensors.torch import load_file
 
-from hpedit.miniature.build import averaged_weights, data, export
+from hpedit.miniature.build import averaged_weights, build, data, export
 from hpedit.miniature.checkpoint import new_autoencoder, write_untrained
 from hpedit.records import read_cases
 
@@ -65,3 +66,15 @@ def test_data_writes_what_was_asked(tmp_path, capsys):
     data(str(tmp_path), train=8, held_out=16)
     printed = capsys.readouterr().out.split()
     assert [len(read_cases(path)) for path in printed] == [8, 16]
+
+
+@pytest.mark.slow
+def test_one_command_builds_an_editor_that_edits(tmp_path):
+    build(
+        str(tmp_path / "editor"), str(tmp_path / "work"), 80, autoencoder_steps=2, base_steps=2, compile=False
+    )
+    pipeline = QwenImageEditPlusPipeline.from_pretrained(tmp_path / "editor")
+    before = transformer_weights(tmp_path / "work" / "untrained")
+    moved = pipeline.transformer.state_dict()["img_in.weight"] - before["img_in.weight"]
+    assert moved.abs().max() > 0
+    assert len(read_cases(str(tmp_path / "work" / "mixture.parquet"))) == 80
