@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -53,8 +54,9 @@ class Engine:
             yield _read_reply(row["reply"])
 
     def _start(self) -> Any:
-        # Daft draws bars of its own, of plans that say nothing to the user.
+        # Daft draws bars of its own, of plans that say nothing to the user, and reports its use to its makers.
         os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+        os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
         import daft  # a second that --help should not cost
 
         if self.runner == "ray":
@@ -66,14 +68,19 @@ class Engine:
     def _maker(self, job: Job, workers: Workers) -> Any:
         import daft
 
-        alone = self.runner == "native" and workers.count == 1
+        native = self.runner == "native"
+        alone = native and workers.count == 1
         method = daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
 
         class ChunkMaker:
             """What Daft constructs once in each worker."""
 
             def __init__(self) -> None:
-                self.worker = _Worker(job, gpus=0.0 if alone else workers.gpus)
+                if native and not alone:
+                    end_with_parent()
+                    if workers.gpus:
+                        claim_gpu(workers.gpus)
+                self.worker = _Worker(job)
 
             @method
             def make(self, chunks: daft.Series) -> list[str]:
@@ -81,7 +88,7 @@ class Engine:
 
         return daft.cls(
             ChunkMaker,
-            gpus=workers.gpus if self.runner == "ray" else 0,
+            gpus=0 if native else workers.gpus,
             use_process=not alone,
             max_concurrency=None if alone else workers.count,
         )()
@@ -90,13 +97,11 @@ class Engine:
 class _Worker:
     """One process that makes chunks, one at a time, until one cannot be made."""
 
-    def __init__(self, job: Job, gpus: float) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         self.error: str | None = None
         # Daft calls from several threads where it works in the build's own process.
         self.lock = threading.Lock()
-        if gpus:
-            claim_gpu(gpus)
 
     def make(self, number: int) -> str:
         with self.lock:
@@ -109,6 +114,18 @@ class _Worker:
         except (ConnectionError, ValueError) as error:
             self.error = json.dumps({"error": str(error), "kind": type(error).__name__})
             return self.error
+
+
+def end_with_parent(seconds: float = 0.2) -> None:
+    """End this process soon after its parent has: the worker of a killed build must not commit into the next one."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read_reply(reply: str) -> ChunkStats:

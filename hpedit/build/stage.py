@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -138,7 +138,7 @@ class Kept:
 
     rows: Sequence[int]
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
-    notes: dict[str, object] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def table(self, ids: pa.ChunkedArray, id_column: str) -> pa.Table:
         """Return the ids that stay and the new columns; ``ids`` are those of the light table."""
@@ -169,7 +169,7 @@ class ExportStage(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]
 
-    def export(self, records: Records, recipe: Recipe, folder: Path) -> dict[str, object]:
+    def export(self, records: Records, recipe: Recipe, folder: Path) -> dict[str, Any]:
         """Write everything into ``folder``, which is new and empty; it gets its name when this returns.
 
         Returns JSON-able facts for the build's report.
@@ -200,8 +200,8 @@ class StageSummary:
     left_out: int
     seconds: float
     reasons: dict[str, int]
-    notes: dict[str, object]
-    settings: object
+    notes: dict[str, Any]
+    settings: Any
 
 
 @dataclass(frozen=True)

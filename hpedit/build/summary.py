@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 from hpedit.build.chunks import ChunkFolder
 from hpedit.build.fingerprint import describe
@@ -12,7 +13,7 @@ from hpedit.build.stage import ExportStage, MapStage, Recipe, ReduceStage, Stage
 
 
 def summarise(
-    stage: MapStage | ReduceStage, folder: ChunkFolder, count: int, notes: dict[str, object]
+    stage: MapStage | ReduceStage, folder: ChunkFolder, count: int, notes: dict[str, Any]
 ) -> StageSummary:
     """Return the counts of a stage whose ``count`` chunks are all committed."""
     every = [folder.stats(number) for number in range(count)]
@@ -30,9 +31,7 @@ def summarise(
     )
 
 
-def summarise_export(
-    stage: ExportStage, records: int, seconds: float, notes: dict[str, object]
-) -> StageSummary:
+def summarise_export(stage: ExportStage, records: int, seconds: float, notes: dict[str, Any]) -> StageSummary:
     """Return the summary of an export of ``records`` records."""
     return StageSummary(stage.name, records, records, 0, 0, seconds, {}, notes, describe(stage))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -157,46 +156,43 @@ def test_more_workers_make_the_same_records(tmp_path: Path):
     assert run(tmp_path / "two", stage) == run(tmp_path / "one", Twice())
 
 
+def slow_stages(folder: Path, workers: int) -> tuple[Stage, ...]:
+    """Stages that take some seconds for 200 items, and keep count of what was paid for."""
+    twice = Twice(str(folder / "paid1"), seconds=0.01, workers=Workers(count=workers, batch_size=4))
+    return twice, KeepOdd(), Thrice(str(folder / "paid2"), seconds=0.01)
+
+
+def chunks_of(folder: Path) -> list[Path]:
+    return list(folder.rglob("chunk-*.parquet"))
+
+
 @pytest.mark.slow  # a process for each kill
-def test_a_build_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path):
-    """The child does 400 items in two stages; it is killed until it once comes to its end."""
-    count, kills, chance = 200, 0, random.Random(8)
+@pytest.mark.parametrize(("workers", "kills"), [(1, 3), (2, 1)])
+def test_a_build_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path, workers: int, kills: int):
+    count, chance = 200, random.Random(8)
     script = (
-        "import sys; from pathlib import Path; from tests.support.build_stages import *;"
-        "from hpedit.build.chain import Build;"
-        "w = Path(sys.argv[1]);"
-        "Build(w / 'work', (Twice(str(w / 'paid1'), seconds=0.01), KeepOdd(),"
-        f" Thrice(str(w / 'paid2'), seconds=0.01))).run(numbered_items({count}))"
+        "import sys; from pathlib import Path; from hpedit.build.chain import Build;"
+        "from tests.build.test_chain import numbered_items, slow_stages; folder = Path(sys.argv[1]);"
+        f"Build(folder / 'work', slow_stages(folder, {workers})).run(numbered_items({count}))"
     )
-    while kills < 50:
+    for _ in range(kills):
         child = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path)],
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
         )
-        started = len(list(tmp_path.rglob("chunk-*.parquet")))
-        # Killed some time after its first new chunk; the last times it is left alone.
-        while kills < 3 and child.poll() is None and len(list(tmp_path.rglob("chunk-*.parquet"))) <= started:
-            time.sleep(0.02)
-        if kills < 3 and child.poll() is None:
-            time.sleep(chance.uniform(0.0, 0.4))
-            child.send_signal(signal.SIGKILL)
-            kills += 1
-            child.wait()
-            continue
-        assert child.wait() == 0
-        break
-    assert kills == 3
-    stages = (
-        Twice(str(tmp_path / "paid1"), seconds=0.01),
-        KeepOdd(),
-        Thrice(str(tmp_path / "paid2"), seconds=0.01),
-    )
-    assert run(tmp_path / "work", *stages, count=count) == expected(count)
-    for ledger, wanted in (("paid1", count), ("paid2", count)):
+        # Some of its 69 chunks later, and then somewhere in one.
+        wanted = len(chunks_of(tmp_path)) + chance.randint(1, 12)
+        while child.poll() is None and len(chunks_of(tmp_path)) < wanted:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.05))
+        assert child.poll() is None
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    time.sleep(1.0)  # the killed build's workers are gone by now
+    there = len(chunks_of(tmp_path))
+    assert 0 < there < 69
+    assert run(tmp_path / "work", *slow_stages(tmp_path, workers), count=count) == expected(count)
+    for ledger in ("paid1", "paid2"):
         paid = Counter((tmp_path / ledger).read_text().split())
-        assert len(paid) == wanted
-        assert sum(paid.values()) - wanted <= kills * 10  # one chunk a kill
-    files = list((tmp_path / "work").rglob("chunk-*.parquet"))
-    assert sum(pq.read_metadata(f).num_rows for f in files) == 2 * count + count + 2 * count
+        assert len(paid) == count
+        assert sum(paid.values()) - count <= kills * workers * 10  # a chunk a worker a kill
+    assert sum(pq.read_metadata(file).num_rows for file in chunks_of(tmp_path)) == 5 * count

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -89,7 +89,7 @@ class Print:
     name: ClassVar[str] = "print"
     version: ClassVar[int] = 1
 
-    def export(self, records: Records, recipe: Recipe, folder: Path) -> dict[str, object]:
+    def export(self, records: Records, recipe: Recipe, folder: Path) -> dict[str, Any]:
         ids = [i for table in records.tables(5) for i in table.column("item_id").to_pylist()]
         (folder / "ids.txt").write_text("\n".join(ids))
         return {"stages": [summary.name for summary in recipe.stages]}
