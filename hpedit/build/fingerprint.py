@@ -13,7 +13,7 @@ from typing import Any
 # Settings that say how fast, how patiently and at which address, but never what comes out.
 HOW = frozenset(
     {
-        *("workers", "max_failed", "device", "max_in_flight"),
+        *("workers", "max_failed", "device", "max_in_flight", "edits_at_once", "patience"),
         *("base_url", "api_key_env", "timeout", "retries", "backoff"),
     }
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpedit.scorers.base import Scorer
+from hpedit.cases import ScoreRecord
+from hpedit.scorers.base import Score, Scorer
 from hpedit.scorers.cache import CachedScorer
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.pool import WeightedScorer, expect_usable
@@ -66,6 +68,19 @@ class Label:
     prompt_version: str
     read: str
     fingerprint: str
+
+    def record(self, cand_id: str, score: Score, ts: float) -> ScoreRecord:
+        """Return the score of a candidate as it is filed, at ``ts`` seconds since the epoch."""
+        return ScoreRecord(
+            cand_id=cand_id,
+            scorer=self.scorer,
+            prompt_version=self.prompt_version,
+            read=self.read,
+            value=None if math.isnan(score.value) else score.value,
+            dist=score.probabilities or (),
+            mass=score.mass,
+            ts=ts,
+        )
 
 
 def name_of(scorer: Scorer) -> str:

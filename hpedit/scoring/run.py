@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,6 @@ from itertools import islice
 
 from tqdm import tqdm
 
-from hpedit.cases import ScoreRecord
 from hpedit.pictures import BadPicture
 from hpedit.scorers.base import Score, ScoreRequest
 from hpedit.scorers.pool import WeightedScorer, ask
@@ -115,17 +113,7 @@ def _answers(batch: list[Question], max_pixels: int) -> list[Entry]:
 
 
 def _entry(question: Question, score: Score) -> Entry:
-    label = question.label
-    record = ScoreRecord(
-        cand_id=question.edit.candidate.cand_id,
-        scorer=label.scorer,
-        prompt_version=label.prompt_version,
-        read=label.read,
-        value=None if math.isnan(score.value) else score.value,
-        dist=score.probabilities or (),
-        mass=score.mass,
-        ts=time.time(),
-    )
+    record = question.label.record(question.edit.candidate.cand_id, score, time.time())
     return Entry(question.key, record, score.failure)
 
 
