@@ -157,7 +157,7 @@ def test_a_refusal_by_a_scorer_that_is_there_is_not_waited_for():
 def test_nobody_there_at_the_beginning_is_said_at_once():
     stage = Score(HPScorer(OpenAIBackend("http://127.0.0.1:9/v1", "judge")))
     stage.check()
-    with pytest.raises(ConnectionError, match="127.0.0.1:9"):
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         stage.open()
 
 

@@ -1,0 +1,106 @@
+"""Stage 7: the hard cases stay, and get weights to be drawn by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from hpedit.build.hardness import Difficulty, Rule, Verdict, levelled, value_of
+from hpedit.build.stage import Kept
+from hpedit.cases import ScoreRecord
+
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the filter knows of a case: its task, and the scores of its candidates."""
+
+    task: str
+    scores: tuple[ScoreRecord, ...]
+    missing: int
+
+    @property
+    def values(self) -> list[float]:
+        return [value_of(score) for score in self.scores]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Drops the cases that teach nothing, and says how often to draw the others.
+
+    Attributes:
+        rule: which cases stay; null keeps all that have a score.
+        difficulty: how often a case is drawn, as the column ``weight``; null draws all alike.
+        chunk_rows: cases in a chunk.
+    """
+
+    rule: Rule | None = Rule()
+    difficulty: Difficulty | None = None
+    chunk_rows: int = 64
+    name: ClassVar[str] = "filter"
+    version: ClassVar[int] = 1
+    columns: ClassVar[tuple[str, ...]] = ("task", "scores", "candidates.list.element.cand_id")
+
+    def keep(self, light: pa.Table) -> Kept:
+        cases = [scored_of(row) for row in light.select(["task", "scores", "candidates"]).to_pylist()]
+        rule = self.rule or Rule(solved=None)
+        verdicts = [rule.judge(case.scores) for case in cases]
+        rows = [i for i, verdict in enumerate(verdicts) if verdict == "kept"]
+        weights = self._weights([cases[i] for i in rows])
+        notes = facts(cases, verdicts)
+        if self.difficulty is not None and weights:
+            notes["weights"] = {"least": round(min(weights), 4), "greatest": round(max(weights), 4)}
+        return Kept(rows, {"weight": pa.array(weights, pa.float64())}, notes)
+
+    def _weights(self, cases: Sequence[Scored]) -> list[float]:
+        if self.difficulty is None:
+            return [1.0] * len(cases)
+        return levelled([self.difficulty.weight(case.values) for case in cases])
+
+
+def scored_of(row: dict[str, Any]) -> Scored:
+    """Return what a row of the light table says; scores of anything but candidates, such as a target, do not count.
+
+    Of several scores of one candidate the latest counts.
+    """
+    known = {candidate["cand_id"] for candidate in row["candidates"]}
+    latest = {s["cand_id"]: s for s in row["scores"] if s["cand_id"] in known}
+    records = [ScoreRecord(**{**s, "dist": tuple(s["dist"] or ())}) for s in latest.values()]
+    had = tuple(record for record in records if record.value is not None)
+    return Scored(row["task"], had, len(known) - len(had))
+
+
+def facts(cases: Sequence[Scored], verdicts: Sequence[Verdict]) -> dict[str, object]:
+    """Return what the report says: counts by verdict, kept shares and score histograms by task, missing scores.
+
+    A histogram counts cases by the mean score of their candidates, rounded to the digits 0 to 5.
+    """
+    tasks = sorted({case.task for case in cases})
+    stayed = [case for case, verdict in zip(cases, verdicts, strict=True) if verdict == "kept"]
+    total, kept = Counter(case.task for case in cases), Counter(case.task for case in stayed)
+    return {
+        "verdicts": dict(Counter(verdicts).most_common()),
+        "missing_scores": sum(case.missing for case in cases),
+        "by_task": {
+            task: {
+                "before": total[task],
+                "kept": kept[task],
+                "share": round(kept[task] / total[task], 4),
+                "histogram_before": histogram([case for case in cases if case.task == task]),
+                "histogram_after": histogram([case for case in stayed if case.task == task]),
+            }
+            for task in tasks
+        },
+    }
+
+
+def histogram(cases: Sequence[Scored]) -> list[int]:
+    """Return how many cases have a mean score nearest to each of the digits 0 to 5; halves count upwards."""
+    nearest = Counter(int(fmean(case.values) + 0.5) for case in cases if case.scores)
+    return [nearest[digit] for digit in range(DIGITS)]
