@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,11 +63,14 @@ class Build:
         stages = self.stages[: self._position(until, "--until") + 1]
         _expect_chain(stages)
         table = ITEMS.table(items)
-        paths = self._paths(table)
+        origin = _digest(table)
+        paths = self._paths(origin)
         with _alone_in(self.work):
             if retry is not None:
                 _forget_failures(paths[self._position(retry, "--retry") :])
-            return self._run(stages, table, paths)
+            file = self.work / f"00-items-{origin}.parquet"
+            write_table_durably(file, table)
+            return self._run(stages, ParquetRecords(ITEMS, (file,)), paths)
 
     def _position(self, name: str | None, flag: str) -> int:
         names = [stage.name for stage in self.stages]
@@ -76,24 +80,30 @@ class Build:
             raise ValueError(f"{flag}: wanted one of the stages {', '.join(names)}, got {name!r}")
         return names.index(name)
 
-    def _paths(self, items: pa.Table) -> list[Path]:
+    def _paths(self, origin: str) -> list[Path]:
         """Return the stages' folders: each is named after its own settings and everything before it."""
-        paths, before = [], fingerprint(items.to_pylist())
+        paths, before = [], origin
         for number, stage in enumerate(self.stages, 1):
             before = fingerprint(stage.version, stage, before)
             paths.append(self.work / f"{number:02d}-{stage.name}-{before}")
         return paths
 
-    def _run(self, stages: Sequence[Stage], items: pa.Table, paths: Sequence[Path]) -> Built:
-        file = self.work / f"00-items-{fingerprint(items.to_pylist())}.parquet"
-        write_table_durably(file, items)
-        records: ParquetRecords | None = ParquetRecords(ITEMS, (file,))
+    def _run(self, stages: Sequence[Stage], items: ParquetRecords, paths: Sequence[Path]) -> Built:
+        records: ParquetRecords | None = items
         done: list[StageSummary] = []
         for stage, path in zip(stages, paths, strict=False):
             assert records is not None, "only the last stage exports"
             records, summary = Step(records, path, self.engine).do(stage, Recipe(tuple(done)))
             done.append(summary)
         return Built(paths[len(done) - 1], records, Recipe(tuple(done)))
+
+
+def _digest(table: pa.Table) -> str:
+    """Return 12 hexadecimal digits of a table's contents, without a copy of it as Python objects."""
+    digest = hashlib.sha256()
+    for batch in table.to_batches(max_chunksize=1024):
+        digest.update(batch.serialize())
+    return digest.hexdigest()[:12]
 
 
 def _forget_failures(paths: Sequence[Path]) -> None:
