@@ -189,12 +189,12 @@ def pretrain(
         folder: Where to write the judge at the end.
         steps: Optimizer steps.
         batch_size: Cases in a step.
-        rate: Learning rate after the warm-up; ScorerModule brings it down afterwards.
+        rate: Highest learning rate: reached after a warm-up, and brought down over the last third.
     """
     torch.manual_seed(0)
     pupil, lessons = Pupil(untrained), Lessons.of(read_cases(str(data)))
     optimizer = torch.optim.AdamW(pupil.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
-    warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.02, 1.0, _WARM_UP)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     seen: list[list[float]] = []
     for step, batch in zip(range(1, steps + 1), lessons.batches(batch_size, seed=0), strict=False):
         losses = _losses(pupil, *batch)
@@ -202,7 +202,7 @@ def pretrain(
         torch.stack(losses).sum().backward()
         nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
         optimizer.step()
-        warm_up.step()
+        schedule.step()
         seen.append([float(loss.detach()) for loss in losses])
         if step % 50 == 0:
             digits, imagined, measured = np.mean(seen[-50:], axis=0)
@@ -212,6 +212,11 @@ def pretrain(
             )
     pupil.vlm.save_pretrained(folder)
     pupil.processor.save_pretrained(folder)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Return the share of the learning rate at a step: up, level, and down to a twentieth over the last third."""
+    return min(1.0, (step + 1) / _WARM_UP, 0.05 + 3 * (1 - step / steps))
 
 
 def _losses(
