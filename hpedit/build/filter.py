@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from rich.table import Table
 
 from hpedit.build.hardness import Difficulty, Rule, Verdict, levelled, value_of
 from hpedit.build.stage import Kept
@@ -50,7 +51,7 @@ class Filter:
     def keep(self, light: pa.Table) -> Kept:
         cases = [scored_of(row) for row in light.select(["task", "scores", "candidates"]).to_pylist()]
         rule = self.rule or Rule(solved=None)
-        verdicts = [rule.judge(case.scores) for case in cases]
+        verdicts: list[Verdict] = [rule.judge(case.scores) for case in cases]
         rows = [i for i, verdict in enumerate(verdicts) if verdict == "kept"]
         weights = self._weights([cases[i] for i in rows])
         notes = facts(cases, verdicts)
@@ -98,6 +99,18 @@ def facts(cases: Sequence[Scored], verdicts: Sequence[Verdict]) -> dict[str, obj
             for task in tasks
         },
     }
+
+
+def filter_table(notes: Mapping[str, Any]) -> Table:
+    """Return the facts as a table: a row for each task."""
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in notes["verdicts"].items())
+    table = Table(title="filter", caption=f"{verdicts}; {notes['missing_scores']:,} scores missing")
+    for name in ("task", "scored", "kept", "share", "scores 0 to 5 before", "after"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for task, f in notes["by_task"].items():
+        spreads = (" ".join(f"{n:,}" for n in f[f"histogram_{when}"]) for when in ("before", "after"))
+        table.add_row(task, f"{f['before']:,}", f"{f['kept']:,}", f"{f['share']:.1%}", *spreads)
+    return table
 
 
 def histogram(cases: Sequence[Scored]) -> list[int]:
