@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from datamodules.blocks import StreamedCase, label
 from datamodules.sampler import members_of
 from datamodules.screening import Entry
+from datamodules.streaming import StreamedBatch
 from hpedit.cases import Case
 from hpedit.framing import Frame, fit, stack
 from hpedit.pictures import BadPicture
@@ -62,6 +64,10 @@ class BatchDataset(Dataset, Generic[Item, Batch]):
         self._rows = members_of([e.bucket for e in entries])
         self._place = {int(i): place for rows in self._rows.values() for place, i in enumerate(rows)}
 
+    @property
+    def name(self) -> str:
+        return self.cases.name
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -82,8 +88,7 @@ class BatchDataset(Dataset, Generic[Item, Batch]):
                 if self.exact:
                     raise ValueError(f"{self.cases.name}: {name}: {error}") from error
                 replaced[name] = str(error)
-        faults = "; ".join(f"{record}: {reason}" for record, reason in replaced.items())
-        raise ValueError(f"{self.cases.name}: no readable record is left in a bucket: {faults}")
+        raise ValueError(f"{self.name}: no readable record is left in a bucket: {_listed(replaced)}")
 
     def _from(self, index: int) -> Iterator[int]:
         """Yield ``index``, then the others of its bucket in their order, once around."""
@@ -91,9 +96,41 @@ class BatchDataset(Dataset, Generic[Item, Batch]):
         return (int(i) for i in [*rows[place:], *rows[:place]])
 
 
+class StreamDataset(Dataset, Generic[Item, Batch]):
+    """Reads streamed batches. A damaged record is replaced by a good one of its batch, or by the spare."""
+
+    def __init__(
+        self, name: str, read: Callable[[Case, Entry], Item], join: Callable[[list[Item]], Batch]
+    ) -> None:
+        self.name, self.read, self.join = name, read, join
+
+    def __getitems__(self, batch: StreamedBatch) -> Loaded[Batch]:
+        replaced: dict[str, str] = {}
+        ring = [*batch.cases, batch.spare]
+        items = [self._first_good([*ring[i:], *ring[:i]], replaced) for i in range(len(batch.cases))]
+        return Loaded(self.join(items), replaced)
+
+    def _first_good(self, cases: list[StreamedCase], replaced: dict[str, str]) -> Item:
+        for streamed in cases:
+            try:
+                return self.read(streamed.case, streamed.entry)
+            except BadPicture as error:
+                replaced[f"{label(streamed.place)} ({streamed.case.case_id})"] = str(error)
+        raise ValueError(f"{self.name}: no readable record is left in a batch: {_listed(replaced)}")
+
+
+def _listed(replaced: dict[str, str]) -> str:
+    return "; ".join(f"{record}: {reason}" for record, reason in replaced.items())
+
+
 def read_case(cases: Cases, entry: Entry, frame: Frame) -> CaseItem:
+    """Decode a case of a data set. See decode_case."""
+    return decode_case(cases[entry.row], entry, frame)
+
+
+def decode_case(case: Case, entry: Entry, frame: Frame) -> CaseItem:
     """Decode the pictures of a case and bring them to their bucket's sizes. Raises BadPicture."""
-    case, (aspects, _) = cases[entry.row], entry.bucket
+    aspects, _ = entry.bucket
     size = frame.edit_size(aspects[0])
     return CaseItem(
         entry=entry,

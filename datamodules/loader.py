@@ -8,18 +8,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
-from datamodules.dataset import BatchDataset, Loaded
-from datamodules.sampler import BucketBatchSampler
+from datamodules.dataset import BatchDataset, Loaded, StreamDataset
 from hpedit.scorers.rated import RatedBatch
 from hpedit.types import EditBatch, PreferenceBatch
 
 log = logging.getLogger(__name__)
 Batch = TypeVar("Batch", EditBatch, PreferenceBatch, RatedBatch)
+
+
+class BatchOrder(Protocol):
+    """Which batches this rank takes, from ``position`` on; each is what the dataset reads a batch from."""
+
+    position: int
+    endless: bool
+
+    @property
+    def batches_per_epoch(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def seek(self, position: int) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
 
 
 class EvalLoader(Generic[Batch]):
@@ -47,7 +64,10 @@ class TrainLoader(Generic[Batch]):
     """
 
     def __init__(
-        self, dataset: BatchDataset[Any, Batch], batch_sampler: BucketBatchSampler, num_workers: int
+        self,
+        dataset: BatchDataset[Any, Batch] | StreamDataset[Any, Batch],
+        batch_sampler: BatchOrder,
+        num_workers: int,
     ) -> None:
         self.dataset = dataset
         self.batch_sampler = batch_sampler
@@ -66,19 +86,19 @@ class TrainLoader(Generic[Batch]):
             self.batch_sampler.seek(position)
             yield loaded.batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Return how many batches all ranks together have had."""
-        return {"batches": self.batch_sampler.position * self.batch_sampler.world}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the point of the data that all ranks together have reached."""
+        return self.batch_sampler.state()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches of ``state``, on as many ranks as there are now."""
-        self.batch_sampler.seek(state["batches"] // self.batch_sampler.world)
+        self.batch_sampler.restore(state)
 
     def _note(self, loaded: Loaded[Batch]) -> None:
         for record, reason in loaded.replaced.items():
             if record not in self.replaced:
                 self.replaced[record] = reason
-                name = self.dataset.cases.name
+                name = self.dataset.name
                 log.warning(
                     "%s: %s: %s. The next good case of its bucket took its place; %d such records so far.",
                     *(name, record, reason, len(self.replaced)),
@@ -92,7 +112,9 @@ def shard_of(trainer: pl.Trainer | None) -> tuple[int, int]:
 
 
 def _loader(
-    dataset: BatchDataset[Any, Batch], batches: Sequence[list[int]] | BucketBatchSampler, num_workers: int
+    dataset: BatchDataset[Any, Batch] | StreamDataset[Any, Batch],
+    batches: Sequence[list[int]] | BatchOrder,
+    num_workers: int,
 ) -> DataLoader[Loaded[Batch]]:
     # Workers live for one iteration. Persistent ones outlive a Trainer in a reference cycle, where collecting them
     # waits five seconds for each: their queues are closed before they are told to stop.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import lightning.pytorch as pl
 from torch import Tensor
@@ -11,8 +12,8 @@ from torch import Tensor
 from datamodules.dataset import CaseItem, join_cases, read_case
 from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Entry, Unsuited, checked_size, describe_case
-from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
-from datamodules.splits import candidate_scores, task_weights
+from datamodules.selection import Selection, eval_loader, rates, select, split, train_loader, verified
+from datamodules.splits import candidate_scores
 from hpedit.cases import Case, Pair
 from hpedit.framing import ASPECTS, Frame, fit, stack
 from hpedit.records import Cases
@@ -42,6 +43,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
         seed: Seed of the shuffle and of the held-out split.
         task_balance: true draws every task equally often; a mapping of task to share draws by share; false takes
             the data as they are.
+        weighted: Draw each case in proportion to its weight, where the data have such a column.
         max_bad_share: Stop before the run where a larger share of the records is faulty.
         num_workers: Processes that read and decode pictures.
     """
@@ -61,6 +63,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
         shuffle: bool = True,
         seed: int = 0,
         task_balance: bool | dict[str, float] = False,
+        weighted: bool = True,
         max_bad_share: float = 0.5,
         num_workers: int = 2,
     ) -> None:
@@ -72,11 +75,11 @@ class PreferencePairDataModule(pl.LightningDataModule):
         self.data, self.val_data, self.val_cases, self.min_gap = data, val_data, val_cases, min_gap
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.shuffle, self.seed, self.task_balance = shuffle, seed, task_balance
-        self.max_bad_share = max_bad_share
+        self.weighted, self.max_bad_share = weighted, max_bad_share
         self.frame = Frame(buckets, resolution, source_resolution or resolution, size_multiple)
         self.train_set: Selection[PreferenceBatch] | None = None
         self.train_batches: TrainLoader[PreferenceBatch] | None = None
-        self.restored: dict[str, int] = {}
+        self.restored: dict[str, Any] = {}
         self.val_set: Selection[PreferenceBatch] | None = None
 
     def setup(self, stage: str) -> None:
@@ -99,7 +102,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
             self.seed,
             self.shuffle,
             endless=False,
-            weights=task_weights([e.task for e in self.train_set.entries], self.task_balance),
+            weights=rates(self.train_set, self.weighted, self.task_balance),
             num_workers=self.num_workers,
             trainer=self.trainer,
         )
@@ -107,11 +110,11 @@ class PreferencePairDataModule(pl.LightningDataModule):
             self.train_batches.load_state_dict(self.restored)
         return self.train_batches
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Return where training is in its data. Lightning restores a loader's own state inside an epoch only."""
         return {} if self.train_batches is None else self.train_batches.state_dict()
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.restored = state_dict
 
     def val_dataloader(self) -> EvalLoader[PreferenceBatch] | list:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import count, cycle, islice
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -78,6 +79,21 @@ class BucketBatchSampler(Sampler[list[int]]):
     def seek(self, position: int) -> None:
         """Let the next iteration begin at this rank's batch number ``position``, counted from the start of the run."""
         self.position = position
+
+    def state(self) -> dict[str, Any]:
+        """Return how many batches all ranks together have had."""
+        return {"batches": self.position * self.world}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on after the batches of ``state``, on as many ranks as there are now.
+
+        Raises ValueError where the state is that of a stream, whose order is another.
+        """
+        if "cursor" in state:
+            raise ValueError(
+                "--data.streaming: expected true, as in the run that saved the checkpoint, got false"
+            )
+        self.seek(state["batches"] // self.world)
 
     def __iter__(self) -> Iterator[list[int]]:
         if self.endless:

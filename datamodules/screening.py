@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cache
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
@@ -30,7 +31,7 @@ class Unsuited(ValueError):
     """A sound record that this training has no use for; the message says why, "kind: details"."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What is kept in memory of a good record.
 
@@ -40,6 +41,7 @@ class Entry:
         task: its canonical task.
         bucket: the aspect of each picture, and whether there is a target.
         picture: tells source pictures apart.
+        weight: how often it is to be drawn, relative to others.
         score: how well it is solved already, None where that is not known.
         chosen: the candidates that make a pair, (preferred, rejected), where the pair comes from scores.
     """
@@ -49,6 +51,7 @@ class Entry:
     task: str
     bucket: Bucket
     picture: Hashable
+    weight: float = 1.0
     score: float | None = None
     chosen: tuple[int, int] | None = None
 
@@ -126,7 +129,14 @@ def describe_case(case: Case, row: int, frame: Frame, need_target: bool) -> Entr
     )
     if case.target is not None:
         checked_size("target", case.target)
-    return Entry(row, case.case_id, task, (aspects, case.target is not None), case.source.fingerprint())
+    bucket = _shared(aspects, case.target is not None)
+    return Entry(row, case.case_id, task, bucket, case.source.fingerprint(), case.weight)
+
+
+@cache
+def _shared(aspects: tuple[str, ...], has_target: bool) -> Bucket:
+    """Return one object for equal buckets, for there is an entry of every record in memory."""
+    return aspects, has_target
 
 
 def checked_size(what: str, picture: Picture) -> tuple[int, int]:

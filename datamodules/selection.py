@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ from datamodules.dataset import BatchDataset
 from datamodules.loader import EvalLoader, TrainLoader, shard_of
 from datamodules.sampler import BucketBatchSampler, eval_batches
 from datamodules.screening import Entry, screen, warn
-from datamodules.splits import hold_out
+from datamodules.splits import draw_rates, hold_out
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases, read_cases
 from hpedit.scorers.rated import RatedBatch
@@ -90,6 +90,14 @@ def verified(selection: Selection[Batch]) -> Selection[Batch]:
             raise ValueError(text)
         warn(f"{text} These cases are not evaluated.")
     return replace(selection, entries=entries, faults=selection.faults | faults)
+
+
+def rates(
+    selection: Selection[Batch], weighted: bool, balance: bool | Mapping[str, float]
+) -> list[float] | None:
+    """Return how often a pass draws each entry. See draw_rates."""
+    entries = selection.entries
+    return draw_rates([e.task for e in entries], [e.weight if weighted else 1.0 for e in entries], balance)
 
 
 def train_loader(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
@@ -81,25 +81,37 @@ def _evenly(rows: list[int], tasks: Sequence[str], count: int) -> list[int]:
     return rows
 
 
-def task_weights(tasks: Sequence[str], balance: bool | Mapping[str, float]) -> list[float] | None:
-    """Return how often each case is drawn so that the tasks have the wanted shares; None where all count once.
+def draw_rates(
+    tasks: Sequence[str], weights: Sequence[float], balance: bool | Mapping[str, float]
+) -> list[float] | None:
+    """Return how often a pass draws each case, in proportion to its weight inside its task; None where all count once.
 
-    ``balance``: True gives every task the same share; a mapping gives each its own, up to a common factor.
-    The weights sum to the number of cases. Raises ValueError that names a task without, or with a bad, share.
+    ``balance``: False gives a task the share that its weights come to, True gives every task the same share, and a
+    mapping gives each its own, up to a common factor. The rates sum to the number of cases.
+    Raises ValueError that names a task without, or with a bad, share, and where nothing would be drawn.
     """
-    if not balance:
+    if not balance and min(weights) == max(weights) > 0:
         return None
-    sizes = Counter(tasks)
-    shares = dict.fromkeys(sizes, 1.0) if balance is True else _shares(balance, sizes)
-    whole = sum(shares[task] for task in sizes)
+    mass: dict[str, float] = defaultdict(float)
+    for task, weight in zip(tasks, weights, strict=True):
+        mass[task] += weight
+    shares = (
+        dict(mass) if not balance else dict.fromkeys(mass, 1.0) if balance is True else _shares(balance, mass)
+    )
+    whole = sum(shares[task] for task in mass if mass[task] > 0)
+    if not any(mass.values()):
+        raise ValueError("--data.weighted: every case of this data set has weight 0, so none would be drawn")
     if whole <= 0:
         raise ValueError("--data.task_balance: the tasks of this data set have no share at all")
-    return [len(tasks) * shares[task] / whole / sizes[task] for task in tasks]
+    return [
+        len(tasks) * shares[task] / whole * weight / mass[task] if weight else 0.0
+        for task, weight in zip(tasks, weights, strict=True)
+    ]
 
 
-def _shares(balance: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
+def _shares(balance: Mapping[str, float], tasks: Iterable[str]) -> dict[str, float]:
     shares = {canonical_task(task, "--data.task_balance"): float(share) for task, share in balance.items()}
-    for task in sizes:
+    for task in tasks:
         if not 0 <= shares.get(task, -1.0) < math.inf:
             raise ValueError(
                 f"--data.task_balance: expected a share >= 0 for {task!r}, got {shares.get(task)}"

@@ -39,6 +39,8 @@ __all__ = [
     "Rows",
     "ScoreRecord",
     "case_row",
+    "hub_name",
+    "local_files",
     "open_rows",
     "pair_row",
     "read_cases",
@@ -201,29 +203,33 @@ def open_rows(path: str, where: str) -> Rows:
 
     Raises ValueError that starts with ``where`` where there is nothing to read.
     """
-    """Open a data set of any columns. ``path`` is as in read_cases; ``where`` is what errors begin with."""
-    local = Path(path).expanduser()
-    if local.is_dir():
-        for table in (local / "metadata.jsonl", local / "metadata.csv"):
-            if table.exists():
-                return _FileRows(table)
-        files = sorted(str(file) for file in local.rglob("*.parquet") if not file.name.startswith("."))
-    elif local.exists():
-        files = [str(local)]
-    else:
-        files = sorted(glob.glob(str(local), recursive=True))
+    files = local_files(path)
     if not files:
-        return _hub_rows(path, where, local.is_dir())
+        repo, split = hub_name(path, where)
+        return _ArrowRows(_load(where, repo, None, split), Path())
     if files[0].endswith((".jsonl", ".csv")):
         return _FileRows(Path(files[0]))
     return _ArrowRows(_load(where, "parquet", files, "train"), Path(files[0]).parent)
 
 
-def _hub_rows(path: str, where: str, is_folder: bool) -> Rows:
+def local_files(path: str) -> list[str]:
+    """Return the files of a data set on this machine: its metadata.jsonl or .csv alone, or its Parquet files."""
+    local = Path(path).expanduser()
+    if not local.is_dir():
+        return [str(local)] if local.exists() else sorted(glob.glob(str(local), recursive=True))
+    for table in (local / "metadata.jsonl", local / "metadata.csv"):
+        if table.exists():
+            return [str(table)]
+    return sorted(str(file) for file in local.rglob("*.parquet") if not file.name.startswith("."))
+
+
+def hub_name(path: str, where: str) -> tuple[str, str]:
+    """Return (repository, split) of "owner/name[:split]". Raises ValueError where ``path`` is no such name."""
     repo, _, split = path.partition(":")
-    if is_folder or repo.count("/") != 1 or repo.startswith((".", "/", "~")) or any(c in repo for c in "*?["):
+    odd = repo.count("/") != 1 or repo.startswith((".", "/", "~")) or any(c in repo for c in "*?[")
+    if odd or Path(path).expanduser().is_dir():
         raise ValueError(f"{where}: expected Parquet files, a metadata.jsonl or a metadata.csv, found none")
-    return _ArrowRows(_load(where, repo, None, split or "train"), Path())
+    return repo, split or "train"
 
 
 def _load(where: str, kind: str, files: list[str] | None, split: str) -> datasets.Dataset:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.splits import candidate_scores, case_score, hold_out, kept_share, task_weights
+from datamodules.splits import candidate_scores, case_score, draw_rates, hold_out, kept_share
 from tests.support.cases import grey_case, scored
 
 cases = st.lists(
@@ -72,10 +72,14 @@ def drawn(tasks, weights):
 
 def test_balance_gives_tasks_their_shares():
     tasks = ["bokeh"] * 9 + ["relighting"] * 3
-    assert task_weights(tasks, False) is None
-    assert drawn(tasks, task_weights(tasks, True)) == pytest.approx({"bokeh": 0.5, "relighting": 0.5})
+    assert draw_rates(tasks, [1.0] * 12, False) is None
+    assert drawn(tasks, draw_rates(tasks, [1.0] * 12, True)) == pytest.approx(
+        {"bokeh": 0.5, "relighting": 0.5}
+    )
     asked = {"bokeh": 1, "relight": 3, "removal": 10}
-    assert drawn(tasks, task_weights(tasks, asked)) == pytest.approx({"bokeh": 0.25, "relighting": 0.75})
+    assert drawn(tasks, draw_rates(tasks, [1.0] * 12, asked)) == pytest.approx(
+        {"bokeh": 0.25, "relighting": 0.75}
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,4 +93,4 @@ def test_balance_gives_tasks_their_shares():
 )
 def test_a_wrong_balance_names_the_flag(balance, words):
     with pytest.raises(ValueError, match=words):
-        task_weights(["bokeh"], balance)
+        draw_rates(["bokeh"], [1.0], balance)
