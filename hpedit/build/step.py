@@ -70,7 +70,7 @@ class Step:
         return records, self._summary(stage, json.loads(notes.read_text(encoding="utf-8")))
 
     def _export(self, stage: ExportStage, recipe: Recipe) -> StageSummary:
-        done = self.path / "export.json"
+        done = self.path / ".export.json"  # hidden: what is published is the user's
         if not done.exists():
             began = time.monotonic()
             part = self.path.with_name(f".{self.path.name}.part")

@@ -7,11 +7,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hpedit.build.balance import Balance
+from hpedit.build.categorise import Categorise
 from hpedit.build.chain import Build
 from hpedit.build.chunks import write_durably
 from hpedit.build.collect import Collect
 from hpedit.build.deduplicate import Deduplicate
+from hpedit.build.edit import Edit
 from hpedit.build.engine import Engine
+from hpedit.build.filter import Filter
+from hpedit.build.publish import Publish
+from hpedit.build.score import Score
 from hpedit.build.stage import Recipe
 from hpedit.build.step import Stage
 from hpedit.build.summary import report
@@ -21,6 +27,12 @@ def build(
     work: str = "build",
     collect: Collect = Collect(),
     deduplicate: Deduplicate | None = Deduplicate(),
+    categorise: Categorise | None = None,
+    balance: Balance | None = None,
+    edit: Edit | None = None,
+    score: Score | None = None,
+    filter: Filter | None = None,
+    publish: Publish | None = None,
     engine: Engine = Engine(),
     until: str | None = None,
     retry: str | None = None,
@@ -34,11 +46,20 @@ def build(
         work: folder of the stages and of build_report.json.
         collect: which photographs, from where.
         deduplicate: which of them are the same.
+        categorise: which MS-COCO categories they show.
+        balance: which shares of tasks and categories are wanted.
+        edit: the base editor, and how many edits of a case it makes.
+        score: who scores the edits.
+        filter: which cases are hard enough to stay.
+        publish: the data set for others.
         engine: where the work is done.
         until: stage after which to stop; null goes on to the end.
         retry: stage whose chunks with quarantined records are done again, and what follows it.
     """
-    stages: tuple[Stage | None, ...] = (collect, deduplicate)
+    stages: tuple[Stage | None, ...] = (
+        *(collect, deduplicate, categorise, balance),
+        *(edit, score, filter, publish),
+    )
     chain = Build(Path(work).expanduser(), tuple(s for s in stages if s is not None), engine)
     built = chain.run(collect.items(), until, retry)
     write_durably(chain.work / "build_report.json", report(built.recipe))
