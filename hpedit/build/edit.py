@@ -42,7 +42,7 @@ class Edit:
         source_resolution: the same for the pictures given to the editor; null takes resolution.
         buckets: aspect ratios, width:height, quoted in YAML; a picture is cut to the nearest, never squashed.
         edits_at_once: edits in one pass of the network, but at least all of one case. What fits in memory.
-        device: where the editor works, such as "cuda" or "cpu"; "auto" takes a GPU where there is one.
+        device: "cuda:1", "cpu", ...; the GPU by default, the CPU where there is none.
         chunk_rows: cases in a chunk: what a killed build pays for again.
         workers: who edits; ``gpus: 1`` and a ``count`` of GPUs uses them all. Cases of one aspect are batched among
             the ``batch_size`` of them that a worker is given at once.
@@ -54,7 +54,7 @@ class Edit:
     source_resolution: int | None = None
     buckets: tuple[str, ...] = ASPECTS
     edits_at_once: int = 4
-    device: str = "auto"
+    device: str | None = None
     chunk_rows: int = 32
     workers: Workers = Workers(batch_size=32)
     name: ClassVar[str] = "edit"
@@ -80,7 +80,7 @@ class Edit:
         """There is nothing to ask: the editor says itself what is missing when it is loaded."""
 
     def open(self) -> Work[Case, Case]:
-        device = torch.device(_best_device() if self.device == "auto" else self.device)
+        device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # A copy, so that the stage does not keep the weights when its work is done.
         editor = copy.deepcopy(self.editor)
         editor.load()
@@ -175,7 +175,3 @@ def model_name(editor: Editor) -> str:
         return type(editor).__name__
     path = Path(str(model))
     return path.name if path.is_dir() else str(model)
-
-
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -14,6 +14,7 @@ from rich.table import Table
 from hpedit.build.hardness import Difficulty, Rule, Verdict, levelled, value_of
 from hpedit.build.stage import Kept
 from hpedit.cases import ScoreRecord
+from hpedit.scoring.edits import TARGET
 
 DIGITS = 6
 
@@ -66,11 +67,12 @@ class Filter:
 
 
 def scored_of(row: dict[str, Any]) -> Scored:
-    """Return what a row of the light table says; scores of anything but candidates, such as a target, do not count.
+    """Return what a row of the light table says. Of several scores of one candidate the latest counts.
 
-    Of several scores of one candidate the latest counts.
+    The target of a public data set counts only where the base model has no edits: how hard a case is, is its matter.
     """
     known = {candidate["cand_id"] for candidate in row["candidates"]}
+    known = known - {TARGET} or known
     latest = {s["cand_id"]: s for s in row["scores"] if s["cand_id"] in known}
     records = [ScoreRecord(**{**s, "dist": tuple(s["dist"] or ())}) for s in latest.values()]
     had = tuple(record for record in records if record.value is not None)

@@ -14,9 +14,9 @@ from hpedit.build.hardness import Difficulty, Rule
 from hpedit.build.kinds import CASES
 from hpedit.build.stage import Recipe
 from hpedit.build.step import Step
-from hpedit.cases import Case, ScoreRecord
+from hpedit.cases import Candidate, Case, ScoreRecord
 from hpedit.records import read_cases, write_cases
-from tests.support.cases import grey_case, scored
+from tests.support.cases import flat, grey_case, scored
 
 DATA = [
     grey_case(0, task="bokeh", **scored(5.0, 5.0)),
@@ -47,12 +47,13 @@ def test_without_a_rule_all_that_have_a_score_stay(records: ParquetRecords):
     assert kept_ids(records.light(Filter.columns), Filter(rule=None)) == [f"case-{i}" for i in range(4)]
 
 
-def test_scores_of_a_target_do_not_count(tmp_path: Path):
-    target = ScoreRecord("target", "people", value=5.0)
-    easy = scored(1.0)
-    write_cases(tmp_path / "x.parquet", [grey_case(0, **(easy | {"scores": (*easy["scores"], target)}))])
+def test_a_target_counts_only_where_the_base_model_has_no_edits(tmp_path: Path):
+    score, target = ScoreRecord("target", "people", value=5.0), Candidate("target", flat(9))
+    both = {"candidates": (*scored(1.0)["candidates"], target), "scores": (*scored(1.0)["scores"], score)}
+    alone = {"candidates": (target,), "scores": (score,)}
+    write_cases(tmp_path / "x.parquet", [grey_case(0, **both), grey_case(1, **alone)])
     light = ParquetRecords(CASES, (tmp_path / "x.parquet",)).light(Filter.columns)
-    assert len(Filter(Rule(by="expectation", over="best")).keep(light).rows) == 1
+    assert kept_ids(light, Filter(Rule(by="expectation", over="best"))) == ["case-0"]
 
 
 def test_the_report_has_kept_shares_and_histograms_by_task(records: ParquetRecords):

@@ -162,14 +162,15 @@ def test_nobody_there_at_the_beginning_is_said_at_once():
 
 
 def test_another_address_is_the_same_judge_and_another_prompt_is_not():
-    def of(**changes):
-        settings = {"base_url": "http://a/v1", "model": "judge"} | changes
-        return fingerprint(Score(HPScorer(OpenAIBackend(**settings))))
-
-    assert isinstance(Score(HPScorer(OpenAIBackend("http://a/v1", "judge"))), MapStage)
-    assert of() == of(base_url="http://b/v1", max_in_flight=3)
-    assert of() != of(model="other")
-    assert of() != fingerprint(Score(HPScorer(OpenAIBackend("http://a/v1", "judge"), read="argmax")))
+    here, there = (
+        OpenAIBackend("http://a/v1", "judge"),
+        OpenAIBackend("http://b/v1", "judge", max_in_flight=3),
+    )
+    stage = Score(HPScorer(here))
+    assert isinstance(stage, MapStage)
+    assert fingerprint(stage) == fingerprint(Score(HPScorer(there), patience=5.0))
+    assert fingerprint(stage) != fingerprint(Score(HPScorer(OpenAIBackend("http://a/v1", "other"))))
+    assert fingerprint(stage) != fingerprint(Score(HPScorer(here, read="argmax")))
 
 
 def test_patience_must_be_a_time():
