@@ -15,6 +15,7 @@ from hpedit.terminal import TRACEBACK, CommandHelp, is_message
 # A command's module has one function, or a list of subcommands, called COMMAND; its signature is the command line.
 COMMANDS = {
     "build": "from folders of photographs to a data set of hard cases; killed, it goes on",
+    "inspect": "what a data set holds and what is wrong with it, with a sheet of its pictures",
     "score": "score edits with HP-Scorer, into Parquet and CSV",
     "serve-scorer": "print, or run, the vLLM command that serves a judge",
     "calibrate": "how well a scorer agrees with people, and prompts that agree better",
