@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hpedit.build.annotate import Annotate
 from hpedit.build.balance import Balance
 from hpedit.build.categorise import Categorise
 from hpedit.build.chain import Build
@@ -28,6 +29,7 @@ def build(
     collect: Collect = Collect(),
     deduplicate: Deduplicate | None = Deduplicate(),
     categorise: Categorise | None = None,
+    annotate: Annotate | None = None,
     balance: Balance | None = None,
     edit: Edit | None = None,
     score: Score | None = None,
@@ -47,6 +49,7 @@ def build(
         collect: which photographs, from where.
         deduplicate: which of them are the same.
         categorise: which MS-COCO categories they show.
+        annotate: the VLM that writes their instructions.
         balance: which shares of tasks and categories are wanted.
         edit: the base editor, and how many edits of a case it makes.
         score: who scores the edits.
@@ -57,8 +60,8 @@ def build(
         retry: stage whose chunks with quarantined records are done again, and what follows it.
     """
     stages: tuple[Stage | None, ...] = (
-        *(collect, deduplicate, categorise, balance),
-        *(edit, score, filter, publish),
+        *(collect, deduplicate, categorise, annotate),
+        *(balance, edit, score, filter, publish),
     )
     chain = Build(Path(work).expanduser(), tuple(s for s in stages if s is not None), engine)
     built = chain.run(collect.items(), until, retry)
