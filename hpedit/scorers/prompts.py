@@ -63,13 +63,14 @@ def default_folder(package: Path = Path(__file__).resolve().parents[1]) -> Path:
 def load_prompts(folder: str | Path | None = None) -> dict[str, ScoringPrompt]:
     """Read the eight tasks' prompts and the base prompt, by name.
 
-    A folder of one's own may hold some of them; the rest are the project's, which is said once.
+    ``folder`` is looked for here, then among the project's prompts, such as "dimensions/visual_quality". It may hold
+    some of them; the rest are the project's, which is said once.
     Raises ValueError that names the file and the field at fault, or a folder without any prompt.
     """
     shipped = default_folder()
-    path = Path(folder) if folder is not None else shipped
-    if not path.is_dir():
-        raise ValueError(f"prompts: expected a folder, got {str(path)!r}")
+    path = next((p for p in (Path(folder or shipped), shipped / (folder or "")) if p.is_dir()), None)
+    if path is None:
+        raise ValueError(f"prompts: expected a folder, got {str(folder)!r}")
     own = [name for name in NAMES if (path / f"{name}.yaml").is_file()]
     if not own:
         raise ValueError(f"prompts: {path} has none of {', '.join(f'{name}.yaml' for name in NAMES)}")

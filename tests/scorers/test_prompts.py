@@ -284,3 +284,8 @@ def test_prompts_are_found_beside_a_checkout_and_inside_an_installed_package(tmp
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "base.yaml").touch()
     assert default_folder(package) == tmp_path / "prompts"
+
+
+def test_a_folder_of_the_projects_prompts_is_found_from_anywhere(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_prompts("dimensions/visual_quality")["base"] != load_prompts()["base"]
