@@ -1,4 +1,4 @@
-"""Time and memory of a build against its number of rows: ``python -m benchmarks.build FOLDER``.
+"""Time and memory of a build against its number of rows: ``python -m benchmarks.build compare FOLDER``.
 
 Small pictures through the stages that call no model. Each size is a process of its own, so that its peak is its own.
 """
