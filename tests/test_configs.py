@@ -15,6 +15,7 @@ import yaml
 from callbacks.reward import RewardCallback
 from hpedit.miniature.random_checkpoints import make_qwen_image_edit_plus
 from hpedit.modules.grpo import FlowGRPOModule
+from hpedit.modules.scorer import ScorerModule
 from hpedit.plan import RoundPlan, plan_round
 from hpedit.records import write_cases
 from hpedit.runs import CONFIGS, find_configs
@@ -28,7 +29,8 @@ FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"
 NAMES = [name for name in FILES if not name.startswith("build")]
 # Parts say only what they change, and are composed with a whole preset.
 PARTS = [name for name in NAMES if "/" in name or name == "debug.yaml"]
-PRESETS = [name for name in NAMES if name not in PARTS]
+JUDGES = ["miniature_judge.yaml", "scorer.yaml"]  # train a scorer, so they have neither editor nor reward
+PRESETS = [name for name in NAMES if name not in (*PARTS, *JUDGES)]
 EDITORS = [name for name in PARTS if name.startswith("editor/")]
 SCORERS = [name for name in PARTS if name.startswith("scorer/")]
 GRPO_PRESETS = ["grpo.yaml", "grpo_kontext.yaml"]
@@ -80,6 +82,15 @@ def test_a_preset_is_a_whole_run(compose: Compose, name: str) -> None:
     assert len(run.rewards) == 1
     with pytest.raises(RuntimeError, match="not loaded"):
         _ = run.model.editor.transformer
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_judge_s_preset_is_a_whole_run_that_reads_no_weights_yet(compose: Compose, name: str) -> None:
+    run = compose(name)
+    assert isinstance(run.model, ScorerModule)
+    assert run.model.vlm is None
+    assert set(run.data.dimensions) == set(run.model.prompts)
+    assert run.rewards == []
 
 
 @pytest.mark.parametrize("part", PARTS)

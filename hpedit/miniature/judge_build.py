@@ -26,7 +26,7 @@ from hpedit.tasks import TASKS
 EDITED, FLAWED = 300_000_000, 400_000_000
 VALIDATED, REPORTED = HELD_OUT + 1_000, HELD_OUT + 2_000
 PER_CASE = 3
-LESSONS = 2150
+LESSONS = 2700
 # How far towards post-trained the editors are that the judge learns from; the base editor counts double.
 SHARES = (0.0, 0.0, 0.5, 1.0, 1.0)
 _SHOWN = ("plcc", "srcc", "within_case", "pairwise_1", "mae", "bias")
