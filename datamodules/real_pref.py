@@ -32,10 +32,10 @@ class RealPrefDataModule(pl.LightningDataModule):
     evaluation data are decoded once beforehand instead, so that a score is over exactly the good cases.
 
     With streaming, training cases are read as they come, from this machine or the hub, and nothing is looked at
-    beforehand or kept on disk: the shuffle is by shards and blocks of records, a pass has no known length (set
-    trainer.max_steps, or trainer.limit_train_batches where something is to happen between passes), and what needs all
-    records at once (task_balance, val_cases, the check for duplicate ids) cannot be had. A run goes on exactly either
-    way, on any number of workers and ranks.
+    beforehand or kept on disk: the shuffle is by shards and blocks of records, a Lightning epoch is epoch_batches
+    batches, and what needs all records at once (task_balance, val_cases, the check for duplicate ids) cannot be had.
+    Every rank reads the whole stream and decodes its own batches. A run goes on exactly either way, on any number of
+    workers and ranks.
 
     Args:
         data: Cases to train on: Parquet files, a folder, or "owner/name[:split]" on the hub
@@ -57,6 +57,7 @@ class RealPrefDataModule(pl.LightningDataModule):
             cases more. With task_balance, in proportion inside each task.
         streaming: Read training cases as they come; see above.
         block_rows: Streaming only: records that are shuffled together. Two blocks are in memory, encoded.
+        epoch_batches: Streaming only: batches in an epoch, per rank, where the module trains on the cases themselves.
         max_score: Leave out of training the cases whose stored HP-Score is at least this. An expectation seldom
             reaches 5, so 4.5 is a good choice; cases without a score stay; null keeps all.
         score_rule: The stored score of a case is the mean or the best of its candidates', where a candidate's is the
@@ -84,6 +85,7 @@ class RealPrefDataModule(pl.LightningDataModule):
         weighted: bool = True,
         streaming: bool = False,
         block_rows: int = 512,
+        epoch_batches: int = 1000,
         max_score: float | None = None,
         score_rule: ScoreRule = "mean",
         need_target: bool = False,
@@ -96,12 +98,14 @@ class RealPrefDataModule(pl.LightningDataModule):
             raise ValueError(
                 f"--data.{flag}: expected none with --data.streaming, which sees no record beforehand"
             )
-        if block_rows < 1:
-            raise ValueError(f"--data.block_rows: expected at least 1, got {block_rows}")
+        for flag, value in (("block_rows", block_rows), ("epoch_batches", epoch_batches)):
+            if value < 1:
+                raise ValueError(f"--data.{flag}: expected at least 1, got {value}")
         self.data, self.val_data, self.val_cases, self.predict_data = data, val_data, val_cases, predict_data
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.shuffle, self.seed, self.task_balance = shuffle, seed, task_balance
-        self.weighted, self.streaming, self.block_rows = weighted, streaming, block_rows
+        self.weighted, self.streaming = weighted, streaming
+        self.block_rows, self.epoch_batches = block_rows, epoch_batches
         self.max_score, self.need_target, self.max_bad_share = max_score, need_target, max_bad_share
         self.score_rule: ScoreRule = score_rule
         self.frame = Frame(buckets, resolution, source_resolution or resolution, size_multiple)
@@ -131,7 +135,8 @@ class RealPrefDataModule(pl.LightningDataModule):
         """Return the training cases; endless where the module turns cases into what it trains on, else by passes."""
         module = self.trainer.lightning_module if self.trainer is not None else None
         wrap = getattr(module, "rollout_loader", None)
-        loader = self._stream_loader() if self.streaming else self._indexed_loader(endless=wrap is not None)
+        make = self._stream_loader if self.streaming else self._indexed_loader
+        loader = make(endless=wrap is not None)
         if self.restored:
             loader.load_state_dict(self.restored)
         self.train_batches = loader
@@ -150,7 +155,7 @@ class RealPrefDataModule(pl.LightningDataModule):
             trainer=self.trainer,
         )
 
-    def _stream_loader(self) -> TrainLoader[EditBatch]:
+    def _stream_loader(self, endless: bool) -> TrainLoader[EditBatch]:
         assert self.stream is not None
         if getattr(self.trainer, "overfit_batches", 0):
             raise ValueError(
@@ -160,7 +165,14 @@ class RealPrefDataModule(pl.LightningDataModule):
         reader = BlockReader(self.stream, self._describe_unsolved, self.block_rows, faults)
         rank, world = shard_of(self.trainer)
         order = StreamBatchSampler(
-            reader, self.batch_size, self.seed, self.shuffle, self.weighted, rank, world
+            reader,
+            self.batch_size,
+            self.seed,
+            self.shuffle,
+            self.weighted,
+            batches_per_epoch=0 if endless else self.epoch_batches,
+            rank=rank,
+            world=world,
         )
         dataset = StreamDataset(self.stream.name, partial(decode_case, frame=self.frame), join_cases)
         return TrainLoader(dataset, order, self.num_workers)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Point:
 
 
 class StreamBatchSampler:
-    """Full batches of one bucket each, shuffled block by block, dealt out to ranks; endless.
+    """Full batches of one bucket each, shuffled block by block, dealt out to ranks.
 
     There is one sequence of batches for the whole world; at its position q rank r takes batch q * world + r. Every
     rank reads all shards and decodes only its own batches, so any number of ranks goes on where another stopped.
@@ -68,12 +69,12 @@ class StreamBatchSampler:
         batch_size: cases in a batch.
         seed: of all shuffles.
         shuffle: False keeps the order of shards and records.
+        batches_per_epoch: after so many batches of this rank an iteration ends, and the next goes on from there; 0 ends
+            none.
         weighted: a case appears as often in a pass as its weight says, on average; False is once.
         rank: this rank.
         world: number of ranks.
     """
-
-    endless = True
 
     def __init__(
         self,
@@ -82,19 +83,17 @@ class StreamBatchSampler:
         seed: int = 0,
         shuffle: bool = True,
         weighted: bool = True,
+        batches_per_epoch: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.reader, self.batch_size, self.seed = reader, batch_size, seed
-        self.shuffle, self.weighted = shuffle, weighted
+        self.shuffle, self.weighted, self.batches_per_epoch = shuffle, weighted, batches_per_epoch
+        self.endless = not batches_per_epoch
         self.rank, self.world, self.position = rank, world, 0
         # By the number of the batch that comes next: the start, what was handed out last and what is prefetched.
         # They are few, because seek forgets what is behind.
         self._points = {0: Point(Cursor(), [])}
-
-    @property
-    def batches_per_epoch(self) -> int:
-        raise TypeError("the number of batches in a stream is not known")
 
     def seek(self, position: int) -> None:
         """Let the next iteration begin at this rank's batch number ``position``, counted from the start of the run."""
@@ -126,6 +125,10 @@ class StreamBatchSampler:
         self.seek(position)
 
     def __iter__(self) -> Iterator[StreamedBatch]:
+        length = self.batches_per_epoch
+        return islice(self._own(), length - self.position % length if length else None)
+
+    def _own(self) -> Iterator[StreamedBatch]:
         first = self.position * self.world
         for point, batch in self._walk(self._nearest()):
             number = point.cursor.batch - 1

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from statistics import fmean
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from hpedit.cases import Candidate, Case
 from hpedit.inspecting.survey import task_name
 from hpedit.pictures import BadPicture, Picture
 
 SIDE = 256  # of a picture's square, in pixels
-_GAP, _LINES, _LINE = 12, 5, 18
-_WIDTH, _HEIGHT = 2 * SIDE + _GAP, SIDE + (_LINES + 1) * _LINE + 2 * _GAP
-_INK, _PALE, _GREY = "#202020", "#707070", "#dddddd"
+_GAP, _LINES, _LINE = 10, 4, 19
+_WIDTH, _HEIGHT = 2 * SIDE + 3 * _GAP, SIDE + (_LINES + 1) * _LINE + 3 * _GAP
+_INK, _PALE, _GREY, _CARD = "#202020", "#606060", "#cccccc", "#f2f2f0"
+# Pillow's own letters have no Chinese ones; these files do, where the system has one of them.
+_CHINESE = ("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc")
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -93,37 +97,44 @@ def draw(triplets: list[Triplet], columns: int = 3) -> Image.Image:
         raise ValueError("contact sheet: expected a case whose pictures can be read, got none")
     columns = min(columns, len(triplets))
     rows = -(-len(triplets) // columns)
-    size = columns * (_WIDTH + 2 * _GAP) + _GAP, rows * (_HEIGHT + _GAP) + _GAP
+    size = columns * (_WIDTH + _GAP) + _GAP, rows * (_HEIGHT + _GAP) + _GAP
     sheet = Image.new("RGB", size, "white")
     for place, triplet in enumerate(triplets):
         row, column = divmod(place, columns)
-        left, top = _GAP + column * (_WIDTH + 2 * _GAP), _GAP + row * (_HEIGHT + _GAP)
-        sheet.paste(_cell(triplet), (left, top))
+        sheet.paste(_cell(triplet), (_GAP + column * (_WIDTH + _GAP), _GAP + row * (_HEIGHT + _GAP)))
     return sheet
 
 
 def _cell(triplet: Triplet) -> Image.Image:
-    cell = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
-    pen, font = ImageDraw.Draw(cell), ImageFont.load_default(14)
-    for left, picture in ((0, triplet.source), (SIDE + _GAP, triplet.edit)):
+    cell = Image.new("RGB", (_WIDTH, _HEIGHT), _CARD)
+    pen, font = ImageDraw.Draw(cell), _font(triplet.instruction)
+    for left, picture in ((_GAP, triplet.source), (2 * _GAP + SIDE, triplet.edit)):
         if picture is None:
-            pen.rectangle((left, 0, left + SIDE - 1, SIDE - 1), outline=_GREY)
+            pen.rectangle((left, _GAP, left + SIDE - 1, _GAP + SIDE - 1), outline=_GREY)
         else:
-            cell.paste(picture, (left + (SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
-    pen.text((0, SIDE + 6), triplet.title, fill=_PALE, font=font)
-    lines = _wrapped(triplet.instruction, font)
-    pen.multiline_text((0, SIDE + 6 + _LINE), "\n".join(lines), fill=_INK, font=font, spacing=3)
+            cell.paste(picture, (left + (SIDE - picture.width) // 2, _GAP + (SIDE - picture.height) // 2))
+    words = 2 * _GAP + SIDE
+    pen.text((_GAP, words), triplet.title, fill=_PALE, font=font)
+    lines = "\n".join(_wrapped(triplet.instruction, font))
+    pen.multiline_text((_GAP, words + _LINE), lines, fill=_INK, font=font, spacing=4)
     return cell
 
 
-def _wrapped(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+def _font(words: str) -> Font:
+    for name in () if words.isascii() else _CHINESE:
+        try:
+            return ImageFont.truetype(name, 14)
+        except OSError:
+            continue
+    return ImageFont.load_default(14)
+
+
+def _wrapped(words: str, font: Font) -> list[str]:
     """Break a text into lines that fit, by the width of its own letters; what is too long ends in dots."""
     letter = max(font.getlength(words) / max(len(words), 1), 1)
-    lines = textwrap.wrap(words, max(int(0.92 * _WIDTH / letter), 1))
+    lines = textwrap.wrap(words, max(int(0.9 * _WIDTH / letter), 1))
     return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], lines[_LINES - 1][:-3] + "..."]
 
 
 def _small(picture: Picture) -> Image.Image:
-    image = picture.decode()
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return image
+    return ImageOps.contain(picture.decode(), (SIDE, SIDE), Image.Resampling.LANCZOS)

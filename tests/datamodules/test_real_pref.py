@@ -269,3 +269,15 @@ def test_reading_a_case_leaves_the_others_on_disk(tmp_path):
     kept = list(cases)
     assert pa.total_allocated_bytes() - before < 1 << 20
     assert len(kept[0].source.read()) > 1 << 20
+
+
+def test_hard_cases_are_drawn_as_often_as_their_weights_say(tmp_path):
+    cases = [grey_case(i, weight=3.0 if i < 4 else 1.0) for i in range(8)]
+    data = module(tmp_path, cases)
+    loader = data.train_dataloader()
+    seen = [i for _ in range(4) for i in ids(loader)]
+    assert len(seen) == 4 * 8
+    hard = sum(int(i[5:]) < 4 for i in seen)
+    assert abs(hard / len(seen) - 0.75) <= 4 / len(seen)
+    plain = module(tmp_path, cases, weighted=False)
+    assert sorted(ids(plain.train_dataloader())) == sorted(f"case-{i}" for i in range(8))

@@ -94,3 +94,31 @@ def test_balance_gives_tasks_their_shares():
 def test_a_wrong_balance_names_the_flag(balance, words):
     with pytest.raises(ValueError, match=words):
         draw_rates(["bokeh"], [1.0], balance)
+
+
+weights_of = st.lists(
+    st.tuples(st.sampled_from(["bokeh", "relighting"]), st.sampled_from([0.0, 0.5, 1.0, 4.0])),
+    min_size=1,
+    max_size=20,
+).filter(lambda rows: any(weight for _, weight in rows))
+
+
+@given(weights_of, st.booleans())
+def test_inside_a_task_cases_are_drawn_in_proportion_to_their_weights(rows, balance):
+    tasks, weights = [t for t, _ in rows], [w for _, w in rows]
+    rates = draw_rates(tasks, weights, balance)
+    if rates is None:
+        assert len(set(weights)) == 1
+        return
+    assert sum(rates) == pytest.approx(len(rows))
+    alive = {t for t, w in rows if w}
+    for task in alive:
+        mine = [(r, w) for r, (t, w) in zip(rates, rows, strict=True) if t == task]
+        whole = sum(w for _, w in mine)
+        share = len(rows) / len(alive) if balance else len(rows) * whole / sum(weights)
+        assert [r for r, _ in mine] == pytest.approx([share * w / whole for _, w in mine])
+
+
+def test_weights_that_draw_nothing_are_refused():
+    with pytest.raises(ValueError, match=r"--data\.weighted: every case .* weight 0"):
+        draw_rates(["bokeh"], [0.0], True)

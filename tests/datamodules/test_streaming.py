@@ -12,7 +12,7 @@ from datamodules.blocks import BlockReader, StreamFaults
 from datamodules.screening import Entry, Unsuited
 from datamodules.streaming import StreamBatchSampler
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=25, deadline=None)
 # Shards of records, each a bucket's letter: lower-case ones are good, "!" is faulty and "?" of no use.
 shards_of = st.lists(st.text("aabc!?", max_size=12), min_size=1, max_size=5).filter(
     lambda shards: any(letter in "abc" for shard in shards for letter in shard)
@@ -161,11 +161,21 @@ def test_a_weight_is_how_often_a_case_is_drawn(weights, size, block):
     if not any(weights):
         return
     sampler = order(["a" * len(weights)], size, block=block, weight=lambda place: weights[place[1]])
-    passes = 40
+    passes = 20
     drawn = Counter(p for b in taken(sampler, 0, int(passes * sum(weights) / size)) for p in b)
     for row, weight in enumerate(weights):
         assert abs(drawn[0, row] - passes * weight) <= weight + 3
     assert all(weights[row] > 0 for _, row in drawn)
+
+
+def test_an_epoch_is_so_many_batches_and_the_next_goes_on_from_there():
+    whole = taken(order(["aab", "ba"], 2), 0, 8)
+    sampler = order(["aab", "ba"], 2, batches_per_epoch=4)
+    assert places(sampler) == whole[:4]
+    sampler.seek(4)
+    assert places(sampler) == whole[4:]
+    sampler.seek(3)
+    assert places(sampler) == whole[3:4]
 
 
 def test_the_seed_and_the_pass_change_the_order_and_no_shuffle_keeps_it():
