@@ -10,34 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+from transformers import CLIPModel, CLIPProcessor
 
 from hpedit.build.categorise import Categorise, named
 from hpedit.build.coco import COCO_CATEGORIES
 from hpedit.build.photo import Photo
 from hpedit.build.stage import Failure, Workers
-from hpedit.miniature.tiny_tokenizers import clip_tokenizer
 from hpedit.pictures import Picture
+from tests.support.tiny_clip import make_clip
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a tiny random CLIP with its processor."""
-    folder = tmp_path_factory.mktemp("clip")
-    tokenizer = clip_tokenizer([f"a photo of a {name}" for name in COCO_CATEGORIES], vocab_size=1024)
-    side = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    text = {
-        **side,
-        "vocab_size": len(tokenizer),
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {**side, "image_size": 32, "patch_size": 8}
-    torch.manual_seed(0)
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
-    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(image_processor=pictures, tokenizer=tokenizer).save_pretrained(folder)
-    return folder
+    return make_clip(tmp_path_factory.mktemp("clip"))
 
 
 def picture(seed: int, width: int = 48, height: int = 40) -> Picture:
