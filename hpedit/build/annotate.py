@@ -15,13 +15,11 @@ from hpedit.build.kinds import CASES, PHOTOS, Kind
 from hpedit.build.photo import Photo
 from hpedit.build.questions import Wish
 from hpedit.build.stage import Failure, Outcome, Work, Workers
-from hpedit.build.writer import InstructionWriter, Nonsense
-from hpedit.cases import Candidate, Case, ScoreRecord
+from hpedit.build.writer import InstructionWriter, Nonsense, Reply
+from hpedit.cases import Case, ScoreRecord
 from hpedit.noise import key_number
 from hpedit.pictures import BadPicture
 from hpedit.tasks import TASKS
-
-TARGET = "target"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class _Page:
         taken, self.queue = self.queue[:count], self.queue[count:]
         return taken
 
-    def note(self, task: str, result: str | None | Nonsense | Failure) -> None:
+    def note(self, task: str, result: Reply) -> None:
         if isinstance(result, Failure):
             self.failure = result
         elif isinstance(result, Nonsense):
@@ -124,23 +122,26 @@ def _annotate(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[Case]
 
 
 def _given_edits(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[Case]]:
-    """Make cases of edits that came with their instruction, sorting those that came without their task."""
-    shown = {i: _shown(settings, photo) for i, photo in enumerate(photos) if photo.task is None}
-    asked = {i: image for i, image in shown.items() if isinstance(image, Tensor)}
-    replies = settings.writer.sort([(image, photos[i].instruction or "") for i, image in asked.items()])
-    known: dict[int, str | None | Nonsense | Failure | Tensor] = {
-        i: photo.task for i, photo in enumerate(photos)
-    }
-    known |= shown | dict(zip(asked, replies, strict=True))
-    return [_given_edit(settings, photo, known[i]) for i, photo in enumerate(photos)]
+    """Make cases of edits that came with their instruction."""
+    tasks = _tasks(settings, photos)
+    return [_given_edit(settings, photo, task) for photo, task in zip(photos, tasks, strict=True)]
 
 
-def _given_edit(settings: Annotate, photo: Photo, task: object) -> Outcome[Case]:
+def _tasks(settings: Annotate, photos: Sequence[Photo]) -> list[Reply]:
+    """Return the task of each edit, asking for those that are not known."""
+    shown = [None if photo.task else _shown(settings, photo) for photo in photos]
+    pairs = list(zip(photos, shown, strict=True))
+    asked = [(image, photo.instruction or "") for photo, image in pairs if isinstance(image, Tensor)]
+    replies = iter(settings.writer.sort(asked))
+    return [next(replies) if isinstance(image, Tensor) else image or photo.task for photo, image in pairs]
+
+
+def _given_edit(settings: Annotate, photo: Photo, task: Reply) -> Outcome[Case]:
     if isinstance(task, Failure):
         return task
     if isinstance(task, Nonsense):
         return Failure(f"the VLM named no task: {task.fault}")
-    if not isinstance(task, str) or task not in settings.tasks:
+    if task is None or task not in settings.tasks:
         return []
     return [case_of_photo(photo, task, photo.instruction or "", photo.instruction_lang or "en")]
 
@@ -186,8 +187,7 @@ def language_of(settings: Annotate, photo: Photo, task: str) -> Language:
 
 
 def case_of_photo(photo: Photo, task: str, instruction: str, language: str) -> Case:
-    """Return the case of a photograph and an instruction. A rated target becomes its first candidate."""
-    rated = photo.target if photo.ratings else None
+    """Return the case of a photograph and an instruction; ratings of its target become scores of "target"."""
     return Case(
         case_id=f"{photo.photo_id}-{task}",
         task=task,
@@ -197,8 +197,5 @@ def case_of_photo(photo: Photo, task: str, instruction: str, language: str) -> C
         target=photo.target,
         categories=photo.categories,
         provenance=photo.provenance,
-        candidates=() if rated is None else (Candidate(TARGET, rated, photo.provenance.dataset),),
-        scores=()
-        if rated is None
-        else tuple(ScoreRecord(TARGET, r.scorer, read="given", value=r.value) for r in photo.ratings),
+        scores=tuple(ScoreRecord("target", r.scorer, read="given", value=r.value) for r in photo.ratings),
     )

@@ -29,6 +29,11 @@ class Nonsense:
     fault: str
 
 
+# An instruction or a task; None where there is none to be had of this photograph; a reply that cannot be used; or why
+# there was no reply.
+Reply = str | Nonsense | Failure | None
+
+
 class InstructionWriter:
     """Asks a VLM, once more where the first reply cannot be used. The same questions have the same answers."""
 
@@ -42,7 +47,8 @@ class InstructionWriter:
         tokens = getattr(backend, "max_tokens", None)
         if tokens is not None and tokens < _LEAST_TOKENS:
             raise ValueError(
-                f"writer.backend.max_tokens: an instruction wants {_LEAST_TOKENS} tokens or more, 256 is ample, got {tokens}"
+                f"writer.backend.max_tokens: expected at least {_LEAST_TOKENS} for an instruction (256 is ample), "
+                f"got {tokens}"
             )
         if max_side < 32:
             raise ValueError(f"writer.max_side: expected at least 32 pixels, got {max_side}")
@@ -61,12 +67,12 @@ class InstructionWriter:
         small.thumbnail((self.max_side, self.max_side), Image.Resampling.LANCZOS)
         return from_pil(small)
 
-    def write(self, wishes: Sequence[Wish]) -> list[str | None | Nonsense | Failure]:
+    def write(self, wishes: Sequence[Wish]) -> list[Reply]:
         """Return an instruction for each wish; None where the task does not fit the photograph, Nonsense where two
         replies could not be used, Failure where no reply was to be had."""
         return self._asked("instruction", [instruction_question(self.prompts, wish) for wish in wishes])
 
-    def sort(self, edits: Sequence[tuple[Tensor, str]]) -> list[str | None | Nonsense | Failure]:
+    def sort(self, edits: Sequence[tuple[Tensor, str]]) -> list[Reply]:
         """Return the task of each (photograph, instruction), None where it is none of the eight; see ``write``."""
         return self._asked("task", [task_question(self.prompts, image, text) for image, text in edits])
 
