@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -125,14 +126,18 @@ def load_instruction_prompts(folder: str | None = None) -> InstructionPrompts:
 
 
 def _read(file: Path, kind: type[T]) -> T:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, None)
     try:
-        record = yaml.safe_load(file.read_text(encoding="utf-8"))
-        parsed = parser.instantiate_classes(parser.parse_object(record))
+        return _parse(file.read_text(encoding="utf-8"), kind)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ArgumentError, TypeError, ValueError) as error:
         raise ValueError(f"prompts: {file}: {error}") from error
-    return kind(**{f.name: parsed[f.name] for f in fields(kind)})  # type: ignore[arg-type]
+
+
+@cache  # by the text itself: what is parsed once need not be parsed again
+def _parse(text: str, kind: type[T]) -> T:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, None)
+    parsed = parser.instantiate_classes(parser.parse_object(yaml.safe_load(text)))
+    return kind(**{field.name: parsed[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def _expect_both_languages(prompt: TaskPrompt, file: Path) -> None:

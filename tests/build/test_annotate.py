@@ -85,16 +85,14 @@ def test_what_is_asked_hangs_on_the_photo_not_on_its_place():
     assert Counter(other.asked) == asked
 
 
-def test_all_tasks_and_many_styles_and_both_languages_come_up():
-    annotate, backend = stage(good_reply, per_photo=3, chinese=0.4)
-    outcomes = annotate.open()([photo(i) for i in range(300)])
+def test_all_tasks_and_both_languages_come_up():
+    annotate, _ = stage(good_reply, per_photo=3, chinese=0.4)
+    outcomes = annotate.open()([photo(i) for i in range(120)])
     counts = Counter(task for tasks in tasks_by_photo(outcomes) for task in tasks)
     assert set(counts) == set(TASKS)
-    assert min(counts.values()) > 300 * 3 / 8 * 0.6
+    assert min(counts.values()) > 120 * 3 / 8 * 0.6
     languages = Counter(case.instruction_lang for outcome in outcomes for case in cases(outcome))
-    assert 0.33 < languages["zh"] / 900 < 0.47
-    styles = {line for text in backend.asked for line in text.splitlines() if "word for word:" in line}
-    assert len(styles) > 30
+    assert 0.3 < languages["zh"] / 360 < 0.5
 
 
 def test_another_seed_asks_otherwise():
