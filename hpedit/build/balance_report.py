@@ -56,7 +56,10 @@ def balance_tables(notes: Mapping[str, Any]) -> list[Table]:
 
 
 def _tasks(notes: Mapping[str, Any]) -> Table:
-    caption = f"all shares can be met with size {notes['size_that_meets_all_shares']:,}"
+    size = notes["size_that_meets_all_shares"]
+    caption = (
+        f"all shares can be met with size {size:,}" if size else "some task has too few cases for any size"
+    )
     table = _table("balance: tasks", "task", ("there", "asked", "kept", "share asked", "share kept", "short"))
     table.caption = caption if notes["short"] else None
     for name, task in notes["tasks"].items():
