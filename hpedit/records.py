@@ -24,6 +24,7 @@ from datasets import Features, Image, List, Value
 
 from hpedit.cases import Candidate, Case, HumanRating, Pair, Provenance, ScoreRecord, case_of
 from hpedit.pictures import Picture
+from hpedit.published import training_files
 from hpedit.tasks import canonical_task
 
 __all__ = [
@@ -187,9 +188,9 @@ def read_cases(path: str, name: str = "data") -> Cases:
     """Open a data set of cases.
 
     Args:
-        path: a Parquet file, a glob of them, a folder of them (searched to any depth), a metadata.jsonl or
-            metadata.csv or a folder that holds one, or a data set on the hub: "owner/name" (its train split) or
-            "owner/name:split".
+        path: a Parquet file, a glob of them, a folder of them (searched to any depth; of a published data set its
+            train split), a metadata.jsonl or metadata.csv or a folder that holds one, or a data set on the hub:
+            "owner/name" (its train split) or "owner/name:split".
         name: what errors call it, such as the flag it came from.
 
     Raises ValueError that starts with ``name`` where there is nothing to read, or a column is missing.
@@ -213,13 +214,18 @@ def open_rows(path: str, where: str) -> Rows:
 
 
 def local_files(path: str) -> list[str]:
-    """Return the files of a data set on this machine: its metadata.jsonl or .csv alone, or its Parquet files."""
+    """Return the files of a data set on this machine: its metadata.jsonl or .csv alone, or its Parquet files.
+
+    Of a published folder these are the files of its train split.
+    """
     local = Path(path).expanduser()
     if not local.is_dir():
         return [str(local)] if local.exists() else sorted(glob.glob(str(local), recursive=True))
     for table in (local / "metadata.jsonl", local / "metadata.csv"):
         if table.exists():
             return [str(table)]
+    if (published := training_files(local)) is not None:
+        return published
     return sorted(str(file) for file in local.rglob("*.parquet") if not file.name.startswith("."))
 
 

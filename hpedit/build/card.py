@@ -68,7 +68,8 @@ class Card:
             "scored edits of a base model, made by `python -m hpedit build`. A case is a photograph, an instruction "
             "and one of eight tasks; `weight` says how often to draw it. No photograph is in two splits.\n\n"
             '```python\nfrom datasets import load_dataset\n\ncases = load_dataset("FOLDER", split="train")\n```\n\n'
-            "Training: `python train.py fit --config grpo.yaml --data.data 'FOLDER/data/train-*.parquet'`."
+            "Training: `python train.py fit --config grpo.yaml --data.data FOLDER "
+            "--data.val_data 'FOLDER/data/validation-*.parquet'`."
         )
 
     def _contents(self) -> str:

@@ -105,6 +105,11 @@ def test_pairs_are_a_configuration_of_their_own(published: Path, tmp_path: Path)
     assert row["rejected"].getpixel((0, 0)) == 100
 
 
+def test_the_folder_as_training_data_is_its_train_split_alone(published: Path):
+    train = {c.case_id for c in read_cases(str(published / "data" / "train-*.parquet"))}
+    assert {c.case_id for c in read_cases(str(published))} == train
+
+
 def test_files_are_cut_to_size_and_numbered(published: Path):
     files = sorted(f.name for f in (published / "data").glob("train-*"))
     assert len(files) > 1

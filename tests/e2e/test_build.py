@@ -117,7 +117,7 @@ def test_photographs_become_a_published_data_set_that_trains(tmp_path: Path):
     cli = train(
         [
             *("fit", "--config", str(tmp_path / "train.yaml"), f"--run.dir={tmp_path / 'runs'}"),
-            f"--data.data={published}/data/train-*.parquet",
+            f"--data.data={published}",
             f"--data.val_data={published}/data/validation-*.parquet",
             f"--model.editor.model={editor}",
         ]
