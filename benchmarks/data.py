@@ -1,7 +1,7 @@
 """Records a second and memory of the data module: ``python -m benchmarks.data FOLDER``.
 
 The bare read of the same Parquet file is the measure: every row group through pyarrow, its pictures copied out as bytes
-and nothing decoded. Each row of the tables is a process of its own, so that its memory is its own.
+and nothing decoded. Each row of the table is a process of its own, so that its memory is its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from jsonargparse import auto_cli
 
 from benchmarks.pictures import write_random_cases
+from hpedit.records import read_cases, write_cases
 
 # The paper's data set, and about a tenth of it.
 SIZES = (5_000, 55_795)
@@ -60,7 +62,7 @@ def _tell(rows: int, start: float, seconds: float, mib: float) -> None:
 
 
 def compare(folder: str, sizes: tuple[int, ...] = SIZES, side: int = 64, batches: int = 500) -> None:
-    """Measure speed on the first size and memory on all, and print Markdown tables.
+    """Measure memory and speed on every size, then speed with workers on the first, and print a Markdown table.
 
     Args:
         folder: for the Parquet files, which are written unless they are there.
@@ -68,30 +70,28 @@ def compare(folder: str, sizes: tuple[int, ...] = SIZES, side: int = 64, batches
         side: of a picture, in pixels; edits have it too.
         batches: batches of 8 that are timed, after the first.
     """
-    files = {n: _written(Path(folder, f"random-{n}-{side}.parquet"), n, side) for n in sizes}
-    first = files[sizes[0]]
-    measure = _process("bare", str(first))
+    files = {n: _written(Path(folder), n, side) for n in sizes}
+    print("| read by | rows | workers | first batch after, s | own memory, MiB | rows/s | of the bare read |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    measure = _process("bare", str(files[sizes[0]]))
     speed = measure["rows"] / measure["seconds"]
-    print(
-        "| read by | workers | first batch after, s | rows/s | of the bare read |\n|---|---:|---:|---:|---:|"
-    )
-    print(f"| pyarrow, not decoded | - | - | {speed:,.0f} | 1 |")
-    for streaming in (False, True):
-        for workers in (0, 1, 2):
-            f = _process("module", str(first), str(workers), str(streaming), str(side), str(batches))
-            rate = f["rows"] / f["seconds"]
-            name = "streaming" if streaming else "indexed"
-            print(f"| {name}, decoded | {workers} | {f['start']:.1f} | {rate:,.0f} | {rate / speed:.3f} |")
-    print(
-        "\n| rows | indexed: first batch after, s | own memory, MiB | streaming: s | MiB |\n|---:|---:|---:|---:|---:|"
-    )
-    for n, file in files.items():
-        a, b = (_process("module", str(file), "0", str(s), str(side), "150") for s in (False, True))
-        print(f"| {n:,} | {a['start']:.1f} | {a['mib']:.0f} | {b['start']:.1f} | {b['mib']:.0f} |")
+    print(f"| pyarrow, not decoded | {sizes[0]:,} | - | - | - | {speed:,.0f} | 1 |", flush=True)
+    runs = [(n, 0, s) for s in (False, True) for n in sizes]
+    runs += [(sizes[0], workers, s) for workers in (1, 2) for s in (False, True)]
+    for n, workers, streaming in runs:
+        f = _process("module", str(files[n]), str(workers), str(streaming), str(side), str(batches))
+        rate, name = f["rows"] / f["seconds"], "streaming" if streaming else "indexed"
+        figures = f"{f['start']:.1f} | {f['mib']:.0f} | {rate:,.0f} | {rate / speed:.3f}"
+        print(f"| {name} | {n:,} | {workers} | {figures} |", flush=True)
 
 
-def _written(file: Path, number: int, side: int) -> Path:
-    return file if file.exists() else write_random_cases(file, number, side)
+def _written(folder: Path, number: int, side: int) -> Path:
+    """Write records that repeat a row group's worth of pictures, which are slower to draw than to store."""
+    file = folder / f"random-{number}-{side}.parquet"
+    if not file.exists():
+        few = list(read_cases(str(write_random_cases(folder / f"few-{side}.parquet", 64, side))))
+        write_cases(file, (replace(few[i % len(few)], case_id=f"random-{i}") for i in range(number)))
+    return file
 
 
 def _process(*words: str) -> dict[str, float]:
