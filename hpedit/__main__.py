@@ -26,8 +26,8 @@ COMMANDS = {
 def overview() -> str:
     """Return what ``python -m hpedit --help`` prints."""
     lines = [f"  {name:<14}{purpose}" for name, purpose in COMMANDS.items()]
-    usage = "usage: python -m hpedit COMMAND [--help] ...\n\nTraining and evaluation are train.py's; the rest is here:\n\n"
-    return usage + "\n".join(lines)
+    usage = "usage: python -m hpedit COMMAND [--help] ..."
+    return "\n".join([usage, "", "Training and evaluation are train.py's; the rest is here:", "", *lines])
 
 
 def about(command: Any) -> str | None:

@@ -54,7 +54,9 @@ def read(checkpoint: dict[str, Any], module: EditorModule) -> None:
     if "guard" in checkpoint[KEY]:
         module.guard.load_state_dict(checkpoint[KEY]["guard"])
     else:  # of a version that did not keep it; neither weights nor noise depend on it
-        rank_zero_warn("--ckpt_path: an older checkpoint, without the count of skipped updates: it starts at 0")
+        rank_zero_warn(
+            "--ckpt_path: an older checkpoint, without the count of skipped updates: it starts at 0"
+        )
     if "state_dict" not in checkpoint:
         return  # a sharded checkpoint is read by the strategy, not from this dictionary
     wanted, found = _trained(module), checkpoint["state_dict"]
