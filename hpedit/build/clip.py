@@ -27,8 +27,8 @@ class TextMatcher:
         Raises ValueError where no CLIP can be loaded.
         """
         try:
-            clip: Any = CLIPModel.from_pretrained(model, revision=revision, dtype=torch.float32)
-            self._processor = AutoProcessor.from_pretrained(model, revision=revision)
+            clip: Any = CLIPModel.from_pretrained(model, revision=revision or "main", dtype=torch.float32)
+            self._processor = AutoProcessor.from_pretrained(model, revision=revision or "main")
         except (OSError, ValueError) as error:
             raise ValueError(f"model: cannot load a CLIP from {model!r}: {error}") from error
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ class Hand:
 
     def go(self, share: float) -> None:
         """Set the adapter's share: 0 is the base editor, 1 the post-trained one."""
-        for layer in lora_layers(self.editor.transformer):
+        layers: Any = lora_layers(self.editor.transformer)
+        for layer in layers:
             layer.set_scale(ADAPTER, share)
 
     @torch.no_grad()

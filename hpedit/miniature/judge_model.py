@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ def _head_start(language: Any) -> None:
     _look(language.layers[-1].self_attn, language.rotary_emb, quarters, sharpness=3.0)
 
 
-def _look(attention: Any, rotary: Any, offsets: list[tuple[float, float, float]], sharpness: float) -> None:
+def _look(
+    attention: Any, rotary: Any, offsets: Sequence[tuple[float, float, float]], sharpness: float
+) -> None:
     """Let each head attend to the token that lies an offset (time, height, width) before its own.
 
     Where query and key hardly depend on the token, rotary positions make attention a function of distance alone,

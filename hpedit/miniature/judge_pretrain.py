@@ -69,10 +69,8 @@ class Lessons:
         rng = np.random.default_rng(seed)
         while True:
             for rows in np.array_split(rng.permutation(len(self.requests)), len(self.requests) // size):
-                yield (
-                    [self.requests[i] for i in rows],
-                    *(t[rows] for t in (self.source, self.target, self.edits, self.rating)),
-                )
+                requests = [self.requests[i] for i in rows]
+                yield requests, self.source[rows], self.target[rows], self.edits[rows], self.rating[rows]
 
 
 def measures(source: Tensor, target: Tensor, edits: Tensor) -> Tensor:
