@@ -8,7 +8,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
@@ -108,6 +108,9 @@ class CachedScorer:
             connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
             with closing(connection) as database:
                 _prepare(database, self.path)
+                # Readers then need not wait for writers. Fails while others have a new file open: the next call will.
+                with suppress(sqlite3.OperationalError):
+                    database.execute("PRAGMA journal_mode=WAL")
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise ValueError(f"cache: cannot use {self.path}: {error}; move it away to start anew") from error
@@ -137,16 +140,23 @@ def _add(digest: hashlib._Hash, field: bytes) -> None:
 
 
 def _prepare(database: sqlite3.Connection, path: str) -> None:
-    [layout] = database.execute("PRAGMA user_version").fetchone()
-    if layout == _LAYOUT:
+    """Make a new file's table; let none but our own files through."""
+    if _layout(database) == _LAYOUT:
         return
-    if layout != 0 or database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        raise ValueError(f"cache: {path} is another kind of database (layout {layout}, not {_LAYOUT})")
-    database.execute("PRAGMA journal_mode=WAL")
+    # Looked at again under the lock: another thread or process may be making the same file.
     database.execute("BEGIN IMMEDIATE")
-    database.execute(_TABLE)
-    database.execute(f"PRAGMA user_version={_LAYOUT}")
+    layout = _layout(database)
+    if layout == 0 and not database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        database.execute(_TABLE)
+        database.execute(f"PRAGMA user_version={_LAYOUT}")
+        layout = _LAYOUT
     database.execute("COMMIT")
+    if layout != _LAYOUT:
+        raise ValueError(f"cache: {path} is another kind of database (layout {layout}, not {_LAYOUT})")
+
+
+def _layout(database: sqlite3.Connection) -> int:
+    return database.execute("PRAGMA user_version").fetchone()[0]
 
 
 def _read(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Score]:

@@ -284,7 +284,7 @@ def test_a_server_that_is_not_there_stops_the_build_before_it_begins():
 
 
 def test_a_checked_stage_still_travels_to_workers(vlm: Path):
-    import cloudpickle
+    from daft.pickle import cloudpickle
 
     with ScriptedServer(vlm, good_reply_or_probe) as server:
         annotate = Annotate(InstructionWriter(OpenAIBackend(server.url, "tiny-judge", max_tokens=256)))

@@ -39,8 +39,9 @@ def good_reply(text: str) -> str:
     """Answer a question for an instruction as a good VLM does."""
     style = re.search(r"used word for word: ([^(\n]*?)(?: \(|$)", text, re.MULTILINE)
     if "Simplified Chinese" in text:
+        place = "一二三四五六七八"[list(_BY_TASK).index(task_asked(text))]  # no two tasks of a photo alike
         return reply(
-            f"把画面改成新的风格、虚化背景、添加灯光、换成红色、去掉小鸟、{style[1] if style else ''}。"
+            f"把画面改成新的风格、虚化背景、添加灯光、换成红色、去掉第{place}只小鸟、{style[1] if style else ''}。"
         )
     return reply(_BY_TASK[task_asked(text)].format(style=style[1] if style else ""))
 
@@ -81,7 +82,7 @@ class ScriptedServer(VLMServer):
         if "response_format" in body and not self.takes_schema:
             return 400, {"error": {"message": "unrecognized request argument: response_format"}}
         status, answer = super()._chat(body, number)
-        if body["max_tokens"] > 8:
+        if status == 200 and body["max_tokens"] > 8:
             parts = [p for m in body["messages"] for p in _parts(m["content"])]
             answer["choices"][0]["message"]["content"] = self.says("\n".join(parts))
         return status, answer
