@@ -118,7 +118,9 @@ def test_an_empty_data_set_is_refused(studio: Path, settings: dict[str, Any], tm
 
 def test_a_data_set_that_is_nowhere_is_refused(studio: Path, settings: dict[str, Any], tmp_path: Path):
     error = the_error(run(settings, tmp_path, "--data.data", str(tmp_path / "nowhere")))
-    assert re.search(r"--data\.data=.*nowhere.*expected Parquet files, a metadata\.jsonl or a metadata\.csv", error)
+    assert re.search(
+        r"--data\.data=.*nowhere.*expected Parquet files, a metadata\.jsonl or a metadata\.csv", error
+    )
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------
