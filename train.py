@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer import Trainer
 
 from callbacks.edit_writer import EditWriter
 from callbacks.reward import RewardCallback
 from hpedit.cli import RunCLI
-from hpedit.terminal import TRACEBACK, is_message
+from hpedit.terminal import tell
 
 
 class EditCLI(RunCLI):
@@ -42,9 +39,4 @@ def main(args: list[str] | None = None) -> EditCLI:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception as error:
-        if TRACEBACK in os.environ or not is_message(error):
-            raise
-        sys.exit(f"error: {error}")
+    tell(main)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from importlib import import_module
 from typing import Any
 
 from jsonargparse import auto_cli
 
-from hpedit.terminal import TRACEBACK, CommandHelp, is_message
+from hpedit.terminal import CommandHelp, tell
 
 # A command's module has one function, or a list of subcommands, called COMMAND; its signature is the command line.
 COMMANDS = {
@@ -63,9 +62,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception as error:
-        if TRACEBACK in os.environ or not is_message(error):
-            raise
-        sys.exit(f"error: {error}")
+    tell(main)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
+import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +113,16 @@ def is_message(error: Exception) -> bool:
     own = any(Path(last.filename).is_relative_to(place) for place in _OWN_CODE)
     raised = (last.line or "").startswith("raise ")
     return own and raised and isinstance(error, ValueError | ConnectionError | RuntimeError)
+
+
+def tell(main: Callable[[], object]) -> None:
+    """Run a command line; a user's mistake ends it in one line, a fault of the program with its traceback.
+
+    The environment variable HPEDIT_TRACEBACK shows the traceback of either.
+    """
+    try:
+        main()
+    except Exception as error:
+        if TRACEBACK in os.environ or not is_message(error):
+            raise
+        sys.exit(f"error: {error}")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hpedit.build.annotate import Annotate
 from hpedit.build.balance import Balance
+from hpedit.build.balance_report import balance_tables
 from hpedit.build.categorise import Categorise
 from hpedit.build.chain import Build
 from hpedit.build.chunks import write_durably
@@ -16,7 +17,7 @@ from hpedit.build.collect import Collect
 from hpedit.build.deduplicate import Deduplicate
 from hpedit.build.edit import Edit
 from hpedit.build.engine import Engine
-from hpedit.build.filter import Filter
+from hpedit.build.filter import Filter, filter_table
 from hpedit.build.publish import Publish
 from hpedit.build.score import Score
 from hpedit.build.stage import Recipe
@@ -66,7 +67,7 @@ def build(
     chain = Build(Path(work).expanduser(), tuple(s for s in stages if s is not None), engine)
     built = chain.run(collect.items(), until, retry)
     write_durably(chain.work / "build_report.json", report(built.recipe))
-    Console().print(summary(built.recipe))
+    Console().print(*details(built.recipe), summary(built.recipe), sep="\n")
     print("\n".join(reasons(built.recipe)))
     print(f"{built.folder}: the result; {chain.work / 'build_report.json'}: counts, reasons and settings")
 
@@ -81,6 +82,17 @@ def summary(recipe: Recipe) -> Table:
         counts = (s.records_in, s.records_out, s.left_out, s.quarantined)
         table.add_row(s.name, *(f"{n:,}" for n in counts), f"{s.seconds:,.1f}")
     return table
+
+
+def details(recipe: Recipe) -> list[Table]:
+    """Return what the stages that choose among records chose, by task and category."""
+    tables: list[Table] = []
+    for s in recipe.stages:
+        if s.name == Balance.name:
+            tables += balance_tables(s.notes)
+        elif s.name == Filter.name:
+            tables.append(filter_table(s.notes))
+    return tables
 
 
 def reasons(recipe: Recipe, most: int = 5) -> list[str]:

@@ -7,9 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hpedit.__main__ import main
-from hpedit.commands.build import build
+from hpedit.build.balance_report import balance_notes
+from hpedit.build.filter import Scored, facts
+from hpedit.build.stage import Recipe, StageSummary
+from hpedit.commands.build import build, details
 from tests.support.photos import write_photo_dataset
 
 
@@ -64,3 +68,19 @@ def test_an_unknown_stage_is_named(tmp_path: Path):
 def test_nothing_to_read_is_named():
     with pytest.raises(ValueError, match="collect: wanted folders or datasets, got neither"):
         build()
+
+
+def test_what_was_chosen_is_shown_by_task(capsys: pytest.CaptureFixture[str]):
+    notes = {
+        "collect": {},
+        "balance": balance_notes({("bokeh", "dog"): 7}, {("bokeh", "dog"): 3}, {"bokeh": 4}),
+        "filter": facts([Scored("relighting", (), 1)], ["unscored"]),
+    }
+    kept = json.loads(json.dumps(notes))  # as a build that goes on reads them
+    stages = [StageSummary(name, 1, 1, 0, 0, 0.0, {}, kept[name], {}) for name in kept]
+    Console(width=120).print(*details(Recipe(tuple(stages))))
+    told = capsys.readouterr().out
+    [bokeh] = [line for line in told.splitlines() if "bokeh" in line]
+    assert [cell.strip() for cell in bokeh.split("│")[2:5]] == ["7", "4", "3"]
+    assert "relighting" in told
+    assert "1 unscored" in told
