@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import datasets
 
-from hpedit.records import hub_name, local_files
+from hpedit.rows import hub_name, local_files
 
 
 class Shards(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpedit.published import training_files
-from hpedit.records import local_files
+from hpedit.rows import local_files
 
 CARD = """---
 license: other

@@ -14,21 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hpedit.cases import case_of
-from hpedit.pictures import BadPicture
-from hpedit.records import (
-    Candidate,
-    Case,
-    HumanRating,
-    Pair,
-    Picture,
-    Provenance,
-    ScoreRecord,
-    read_cases,
-    rewrite_cases,
-    write_cases,
-    write_pairs,
-)
+from hpedit.cases import Candidate, Case, HumanRating, Pair, Provenance, ScoreRecord, case_of
+from hpedit.pictures import BadPicture, Picture
+from hpedit.records import read_cases, rewrite_cases, write_cases, write_pairs
 from tests.support.photos import write_photo_dataset
 
 

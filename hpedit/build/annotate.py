@@ -31,7 +31,8 @@ class Annotate:
     which it is. Edits of no task, or of none that is asked for, are left out, and so are photographs that no task fits.
 
     Attributes:
-        writer: the VLM and its prompts.
+        writer: the VLM and its prompts; null asks none: edits that came with instruction and task become cases, and
+            everything else is left out.
         tasks: that are asked for.
         per_photo: most instructions of a photograph, each of another task.
         chinese: share of the instructions that are asked for in Chinese, in [0, 1]; the others are English.
@@ -40,7 +41,7 @@ class Annotate:
         workers: who asks; a batch's questions are asked at once.
     """
 
-    writer: InstructionWriter
+    writer: InstructionWriter | None
     tasks: tuple[str, ...] = TASKS
     per_photo: int = 3
     chinese: float = 0.0
@@ -63,7 +64,8 @@ class Annotate:
 
     def check(self) -> None:
         # A copy: this stage travels to the workers, and open connections and loaded models cannot.
-        deepcopy(self.writer).check()
+        if self.writer is not None:
+            deepcopy(self.writer).check()
 
     def open(self) -> Work[Photo, Case]:
         return partial(_annotate, self)
@@ -116,8 +118,11 @@ class _Page:
 def _annotate(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[Case]]:
     given = [i for i, photo in enumerate(photos) if photo.instruction is not None]
     bare = [i for i, photo in enumerate(photos) if photo.instruction is None]
-    outcomes = dict(zip(given, _given_edits(settings, [photos[i] for i in given]), strict=True))
-    outcomes |= dict(zip(bare, _written_edits(settings, [photos[i] for i in bare]), strict=True))
+    outcomes: dict[int, Outcome[Case]] = {i: [] for i in bare}
+    outcomes |= zip(given, _given_edits(settings, [photos[i] for i in given]), strict=True)
+    if settings.writer is not None:
+        written = _written_edits(settings, settings.writer, [photos[i] for i in bare])
+        outcomes |= zip(bare, written, strict=True)
     return [outcomes[i] for i in range(len(photos))]
 
 
@@ -129,7 +134,9 @@ def _given_edits(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[Ca
 
 def _tasks(settings: Annotate, photos: Sequence[Photo]) -> list[Reply]:
     """Return the task of each edit, asking for those that are not known."""
-    shown = [None if photo.task else _shown(settings, photo) for photo in photos]
+    if settings.writer is None:
+        return [photo.task for photo in photos]
+    shown = [None if photo.task else _shown(settings.writer, photo) for photo in photos]
     pairs = list(zip(photos, shown, strict=True))
     asked = [(image, photo.instruction or "") for photo, image in pairs if isinstance(image, Tensor)]
     replies = iter(settings.writer.sort(asked))
@@ -146,8 +153,10 @@ def _given_edit(settings: Annotate, photo: Photo, task: Reply) -> Outcome[Case]:
     return [case_of_photo(photo, task, photo.instruction or "", photo.instruction_lang or "en")]
 
 
-def _written_edits(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[Case]]:
-    shown = [_shown(settings, photo) for photo in photos]
+def _written_edits(
+    settings: Annotate, writer: InstructionWriter, photos: Sequence[Photo]
+) -> list[Outcome[Case]]:
+    shown = [_shown(writer, photo) for photo in photos]
     pages = {
         i: _Page(photo, image, task_order(settings, photo))
         for i, (photo, image) in enumerate(zip(photos, shown, strict=True))
@@ -155,16 +164,16 @@ def _written_edits(settings: Annotate, photos: Sequence[Photo]) -> list[Outcome[
     }
     while asked := [(page, task) for page in pages.values() for task in page.next_tasks(settings.per_photo)]:
         wishes = [_wish(settings, page, task) for page, task in asked]
-        for (page, task), result in zip(asked, settings.writer.write(wishes), strict=True):
+        for (page, task), result in zip(asked, writer.write(wishes), strict=True):
             page.note(task, result)
     return [
         image if isinstance(image, Failure) else pages[i].outcome(settings) for i, image in enumerate(shown)
     ]
 
 
-def _shown(settings: Annotate, photo: Photo) -> Tensor | Failure:
+def _shown(writer: InstructionWriter, photo: Photo) -> Tensor | Failure:
     try:
-        return settings.writer.shown(photo.image.decode())
+        return writer.shown(photo.image.decode())
     except BadPicture as error:
         return Failure(str(error))
 

@@ -15,7 +15,7 @@ from hpedit.build.hashing import perceptual_hash
 from hpedit.build.layouts import find_pictures
 from hpedit.build.stage import Kept
 from hpedit.pictures import BadPicture, Picture
-from hpedit.records import open_rows
+from hpedit.rows import open_rows
 
 Verdict = Literal["kept", "same", "alike", "held_out"]
 

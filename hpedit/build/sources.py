@@ -14,7 +14,7 @@ from hpedit.build.layouts import find_pictures
 from hpedit.build.photo import Rating
 from hpedit.cases import Provenance
 from hpedit.pictures import Picture
-from hpedit.records import Rows, open_rows
+from hpedit.rows import Rows, open_rows
 from hpedit.tasks import canonical_task
 
 

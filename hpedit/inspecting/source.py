@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpedit.cases import Case, case_of
-from hpedit.records import local_files, read_cases
+from hpedit.records import read_cases
+from hpedit.rows import local_files
 from hpedit.shards import open_shards
 
 

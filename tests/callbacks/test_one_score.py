@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from callbacks.reward import RewardCallback
+from hpedit.cases import Candidate, Case
 from hpedit.commands.score import score as score_command
 from hpedit.images import to_pil, to_uint8
 from hpedit.pictures import Picture
-from hpedit.records import Candidate, Case, write_cases
+from hpedit.records import write_cases
 from hpedit.scorers.base import Score, ScoreRequest
 from hpedit.scorers.hp_scorer import Answer, HPScorer
 from hpedit.scorers.prompts import Message

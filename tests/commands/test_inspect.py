@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from hpedit.cases import Candidate, HumanRating
 from hpedit.commands.inspect import inspect
-from hpedit.records import Candidate, HumanRating, write_cases
+from hpedit.records import write_cases
 from hpedit.tasks import TASKS
 from tests.support.cases import TALL, WIDE, flat, grey_case, scored, torn
 from tests.support.photos import write_photo_dataset

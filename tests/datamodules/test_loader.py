@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules import RealPrefDataModule
 from datamodules.selection import train_loader
-from hpedit.records import Picture, write_cases
+from hpedit.pictures import Picture
+from hpedit.records import write_cases
 from tests.support.cases import TALL, WIDE, flat, grey_case
 
 QUIET = {

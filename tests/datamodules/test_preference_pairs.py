@@ -8,7 +8,9 @@ import torch
 from datamodules import PreferencePairDataModule
 from datamodules.preference_pairs import best_and_worst
 from datamodules.screening import Unsuited
-from hpedit.records import Pair, Picture, write_cases, write_pairs
+from hpedit.cases import Pair
+from hpedit.pictures import Picture
+from hpedit.records import write_cases, write_pairs
 from tests.support.cases import TALL, WIDE, flat, grey_case, scored, torn
 
 SMALL = {"resolution": 64, "num_workers": 0, "batch_size": 2, "val_batch_size": 2}

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from datamodules import RealPrefDataModule
-from hpedit.records import Picture, read_cases, write_cases
+from hpedit.pictures import Picture
+from hpedit.records import read_cases, write_cases
 from tests.support.cases import SQUARE, TALL, WIDE, flat, grey_case, scored, torn
 from tests.support.photos import write_photo_dataset
 

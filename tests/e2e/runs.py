@@ -20,7 +20,9 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hpedit.records import Case, Picture, write_cases
+from hpedit.cases import Case
+from hpedit.pictures import Picture
+from hpedit.records import write_cases
 from hpedit.tasks import TASKS
 
 # One process pays for the imports; every run is forked from it.

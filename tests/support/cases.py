@@ -6,7 +6,8 @@ import io
 
 from PIL import Image
 
-from hpedit.records import Candidate, Case, Picture, ScoreRecord
+from hpedit.cases import Candidate, Case, ScoreRecord
+from hpedit.pictures import Picture
 from hpedit.tasks import TASKS
 
 WIDE, TALL, SQUARE = (48, 32), (32, 48), (40, 40)

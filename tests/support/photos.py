@@ -9,7 +9,8 @@ from pathlib import Path
 import skimage
 from PIL import Image
 
-from hpedit.records import Cases, Provenance, read_cases, write_cases
+from hpedit.cases import Provenance
+from hpedit.records import Cases, read_cases, write_cases
 
 _SHIPPED = Path(skimage.__file__).parent / "data"
 _NOTE = "scikit-image test data, see its data/README.txt"

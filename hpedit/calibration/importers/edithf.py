@@ -14,7 +14,7 @@ from hpedit.calibration.importers.attach import rescaled
 from hpedit.calibration.quarantine import Quarantine
 from hpedit.cases import Candidate, Case, HumanRating, Provenance
 from hpedit.pictures import Picture
-from hpedit.records import open_rows
+from hpedit.rows import open_rows
 
 # Greedy: an instruction may hold brackets of its own.
 _INSTRUCTION = re.compile(r"editing prompt \[(.*)\], the source", re.DOTALL)

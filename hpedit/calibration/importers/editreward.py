@@ -11,7 +11,7 @@ from hpedit.calibration.importers.attach import rescaled
 from hpedit.calibration.quarantine import Quarantine
 from hpedit.cases import Candidate, Case, HumanRating, Provenance
 from hpedit.pictures import Picture
-from hpedit.records import Rows, open_rows
+from hpedit.rows import Rows, open_rows
 
 # Our dimension, its column after the side, and the range of its numbers.
 _DIMENSIONS = (
