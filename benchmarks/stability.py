@@ -24,6 +24,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "batch": (),
     "group": _GROUP,
     "group_kl": (*_GROUP, "--model.loss.kl_weight", "0.04"),
+    "group_light_kl": (*_GROUP, "--model.loss.kl_weight", "0.004"),
     "group_threshold": (*_GROUP, "--model.loss.min_group_std", "0.1"),
     "group_decay": (
         *(*_GROUP, _DECAY, "torch.optim.lr_scheduler.LinearLR", f"{_DECAY}.start_factor", "1.0"),
@@ -69,16 +70,10 @@ def run(folder: Path, seeds: tuple[int, ...] = (0, 1, 2), rounds: int = 90, jobs
 
 def _run(folder: Path, guard: str, seed: int, rounds: int) -> str:
     settings = [word.format(updates=rounds * _UPDATES_PER_ROUND) for word in GUARDS[guard]]
-    words = ["train.py", "fit", "--config", "quickstart.yaml", "--run.dir", str(folder)]
-    words += ["--run.name", f"{guard}_s{seed}", "--trainer.max_epochs", str(rounds)]
-    words += [
-        "--seed_everything",
-        str(seed),
-        "--model.seed",
-        str(seed),
-        "--trainer.enable_progress_bar",
-        "false",
-    ]
+    words = ["train.py", "fit", "--config", "quickstart.yaml"]
+    words += ["--run.dir", str(folder), "--run.name", f"{guard}_s{seed}"]
+    words += ["--seed_everything", str(seed), "--model.seed", str(seed)]
+    words += ["--trainer.max_epochs", str(rounds), "--trainer.enable_progress_bar", "false"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run([sys.executable, *words, *settings], env=env, capture_output=True, text=True)
     lines = (result.stdout + result.stderr).splitlines()
