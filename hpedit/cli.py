@@ -14,6 +14,12 @@ from hpedit.runs import RunFolder, find_configs, place_run
 from hpedit.terminal import shorten_help, silence
 
 
+_PURPOSE = (
+    "Post-train and evaluate image editors. A config without a path is one of configs/, a second --config composes, "
+    "and any setting can be given as a flag: train.py fit --config grpo.yaml --model.rollout.group_size 8"
+)
+
+
 class RunCLI(LightningCLI):
     """LightningCLI whose runs have folders of their own and go on with ``--ckpt_path last``.
 
@@ -45,6 +51,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--run", type=RunFolder, default=RunFolder(), help="Where the run writes.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        parser.description = _PURPOSE
         for subparser in self._subcommand_parsers.values():
             subparser.set_defaults(weights_only=True)
             shorten_help(subparser)
