@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from hpedit.rollout import RolloutCallback, RolloutOwner
-from hpedit.scorers.base import Scorer, Sleeper
+from hpedit.scorers.base import Scorer, sleep, wake
+from hpedit.scorers.evaluation import evaluation_figures
+from hpedit.scorers.failures import expect_enough
 from hpedit.scorers.figures import score_figures
-from hpedit.scorers.metric import task_means
-from hpedit.scorers.pool import Scored, ScoringPool, Ticket, WeightedScorer, expect_usable
+from hpedit.scorers.pool import (
+    Scored,
+    ScoringPool,
+    Ticket,
+    WeightedScorer,
+    expect_usable,
+    expect_working,
+)
 from hpedit.scorers.referee import Referee
 from hpedit.scorers.reward import hp_reward
 from hpedit.types import EditedBatch, Rollout
-
-
-class ScoringFailed(RuntimeError):
-    """Too many scores could not be had for the rest to mean anything."""
 
 
 class RewardCallback(RolloutCallback):
     """Scores edits while the next ones are sampled, and turns scores into rewards.
 
     Rollouts: fills score and reward, NaN where they could not be had, and the module's ``round_metrics``.
-    Validation and test: logs val/hp_score (macro mean), val/hp_score/<task>, val/failed_share and val/unchanged_share,
-    and val/scorer/<name> of each of several scorers; with a referee, val/referee/hp_score, val/hacking_gap and
-    val/hacking_gap_change since the first validation; the same under test/.
+    Validation and test: logs val/hp_score (macro mean) and the other figures of hpedit.scorers.evaluation; with a
+    referee, val/referee/hp_score, val/hacking_gap and val/hacking_gap_change since the first validation; the same under
+    test/.
     """
 
     def __init__(
@@ -103,18 +107,14 @@ class RewardCallback(RolloutCallback):
         """Ask every scorer whether it works. Lightning calls this before ``configure_model`` loads any weights."""
         if stage == "predict":
             return
-        for member in self.scorers:
-            try:
-                member.scorer.check()
-            except (ConnectionError, ValueError) as error:
-                raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
+        expect_working(self.scorers)
         try:
             if self.referee is not None:
                 self.referee.open()
         except (ConnectionError, ValueError) as error:
             raise type(error)(f"--reward.referee cannot score: {error}") from error
         self._pool = ScoringPool(self.scorers, self.batch_size, self.max_in_flight, self.unchanged_tolerance)
-        self._sleep()
+        sleep(self._judges())
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._close()
@@ -129,7 +129,7 @@ class RewardCallback(RolloutCallback):
     def on_rollout_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
         self._sampled = []
         self._started = time.monotonic()
-        self._wake(with_referee=False)
+        wake(self._judges(with_referee=False))
 
     def on_rollout_chunk(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, chunk: EditedBatch, start: int
@@ -141,20 +141,21 @@ class RewardCallback(RolloutCallback):
         asked = time.monotonic()
         scored = self._collect(self._sampled)
         waited, lasted = time.monotonic() - asked, time.monotonic() - self._started
-        self._sleep()
+        sleep(self._judges())
         score = torch.tensor(scored.value, dtype=torch.float32)
         rollout.score.copy_(score)
         rollout.reward.copy_(hp_reward(score, self.alpha, self.beta))
-        figures = score_figures(scored, rollout.reward.cpu(), lambda sums: _total(trainer, pl_module, sums))
+        figures = score_figures(scored, rollout.reward.cpu(), partial(_total, trainer, pl_module))
         figures |= {"reward/wait_seconds": waited, "reward/wait_share": waited / max(lasted, 1e-9)}
         cast(RolloutOwner, pl_module).round_metrics.update(figures)
-        self._expect_enough(scored, figures["reward/failed_share"], f"round {rollout.round}")
+        failed_share = figures["reward/failed_share"]
+        expect_enough(scored, failed_share, self.max_failed_share, f"round {rollout.round}")
 
     # Validation and test.
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._evaluated = []
-        self._wake(with_referee=True)
+        wake(self._judges())
         if self.referee is not None:
             self.referee.start()
 
@@ -187,24 +188,16 @@ class RewardCallback(RolloutCallback):
 
     def _log_evaluation(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         scored = self._collect(self._evaluated)
-        means = task_means(scored.task, scored.value, pl_module.device)
-        overall, failed_share = means.pop("overall"), means.pop("failed_share")
-        counts = torch.tensor([scored.unchanged, len(scored.value)], dtype=torch.float64)
-        unchanged, edits = _total(trainer, pl_module, counts).tolist()
-        figures = {"failed_share": failed_share, "unchanged_share": unchanged / max(edits, 1.0)}
-        figures |= {f"hp_score/{task}": mean for task, mean in means.items()}
-        if len(self.scorers) > 1:
-            for name, scores in scored.by_scorer.items():
-                values = [score.value for score in scores]
-                figures[f"scorer/{name}"] = task_means(scored.task, values, pl_module.device)["overall"]
+        total = partial(_total, trainer, pl_module)
+        figures = evaluation_figures(scored, total, pl_module.device)
         if self.referee is not None:
             keeps = stage == "val" and _is_whole(trainer)
             figures |= self.referee.figures(scored, self.timeout, pl_module.device, keeps)
-        self._sleep()
+        sleep(self._judges())
         # Equal on all ranks already; sync_dist tells Lightning so.
-        pl_module.log(f"{stage}/hp_score", overall, prog_bar=True, sync_dist=True)
+        pl_module.log(f"{stage}/hp_score", figures.pop("hp_score"), prog_bar=True, sync_dist=True)
         pl_module.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, sync_dist=True)
-        self._expect_enough(scored, failed_share.item(), f"this {stage} run")
+        expect_enough(scored, figures["failed_share"], self.max_failed_share, f"this {stage} run")
 
     # Both, and what outlives a run.
 
@@ -222,19 +215,7 @@ class RewardCallback(RolloutCallback):
     def _collect(self, tickets: list[Ticket]) -> Scored:
         return self._opened().collect(tickets, self.timeout)
 
-    def _wake(self, with_referee: bool) -> None:
-        """Have the judges that sleep between rounds (hpedit.scorers.base.Sleeper) take their memory back."""
-        for scorer in self._judges(with_referee):
-            if isinstance(scorer, Sleeper):
-                scorer.wake()
-
-    def _sleep(self) -> None:
-        """Lend the memory of such judges to training. A call that comes late wakes its judge by itself."""
-        for scorer in self._judges(with_referee=True):
-            if isinstance(scorer, Sleeper):
-                scorer.sleep()
-
-    def _judges(self, with_referee: bool) -> list[Scorer]:
+    def _judges(self, with_referee: bool = True) -> list[Scorer]:
         members = [member.scorer for member in self.scorers]
         return members + [self.referee.scorer] if with_referee and self.referee is not None else members
 
@@ -243,17 +224,6 @@ class RewardCallback(RolloutCallback):
             self._pool.close()
         if self.referee is not None:
             self.referee.close()
-
-    def _expect_enough(self, scored: Scored, failed_share: float, when: str) -> None:
-        """Stop, on all ranks alike, if too many scores are missing; warn if some are."""
-        if not failed_share:
-            return
-        reasons = scored.failures().most_common(1)
-        words = f"most often ({reasons[0][1]} times here): {reasons[0][0]}" if reasons else "on another rank"
-        report = f"{failed_share:.0%} of the scores of {when} could not be had, {words}"
-        if failed_share > self.max_failed_share:
-            raise ScoringFailed(f"{report} (reward.max_failed_share is {self.max_failed_share:.0%})")
-        rank_zero_warn(report)
 
 
 def _is_whole(trainer: pl.Trainer) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpedit.records import read_cases
-from hpedit.scorers.pool import WeightedScorer
+from hpedit.scorers.pool import WeightedScorer, expect_working
 from hpedit.scoring.edits import Edit, Found, find_edits
 from hpedit.scoring.journal import Entry, Journal
 from hpedit.scoring.judges import Judges
@@ -88,21 +88,12 @@ def _answer(
     left = [question for question in asked if not journal.has(question.key)]
     if had := len(asked) - len(left):
         print(f"{had} of {len(asked)} scores are in {journal.path}")
-    for member in members:
-        if any(question.member is member for question in left):
-            _check(member)
+    expect_working([member for member in members if any(question.member is member for question in left)])
     try:
         print(ask_all(left, judges, journal, max_pixels))
     except KeyboardInterrupt:
         print(f"\ninterrupted: what was had is in {journal.path}, and the same command goes on")
         sys.exit(130)
-
-
-def _check(member: WeightedScorer) -> None:
-    try:
-        member.scorer.check()
-    except (ConnectionError, ValueError) as error:
-        raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
 
 
 def _scored(

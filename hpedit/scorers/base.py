@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -32,12 +32,14 @@ class Score:
         probabilities: of the digits 0-5, normalised; None where the scorer gives a bare number.
         mass: probability that the answer was one of the six digits at all.
         failure: why value is NaN; None otherwise.
+        cached: whether a cache had it; None of a scorer without one. Where a score comes from makes it no other score.
     """
 
     value: float
     probabilities: tuple[float, ...] | None = None
     mass: float | None = None
     failure: str | None = None
+    cached: bool | None = field(default=None, compare=False)
 
     @property
     def argmax(self) -> int | None:
@@ -90,3 +92,17 @@ class Sleeper(Protocol):
     def sleep(self) -> None:
         """Give the memory free; whoever scores next pays for waking up."""
         ...
+
+
+def wake(judges: Iterable[object]) -> None:
+    """Have those among the judges that sleep between rounds take their memory back."""
+    for judge in judges:
+        if isinstance(judge, Sleeper):
+            judge.wake()
+
+
+def sleep(judges: Iterable[object]) -> None:
+    """Lend the memory of such judges to training. A call that comes late wakes its judge by itself."""
+    for judge in judges:
+        if isinstance(judge, Sleeper):
+            judge.sleep()

@@ -6,15 +6,15 @@ import hashlib
 import json
 import math
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from hpedit.scorers.base import Identified, Score, Scorer, ScoreRequest, Sleeper
+from hpedit.scorers.base import Identified, Score, Scorer, ScoreRequest, sleep, wake
 
 _LAYOUT = 1  # of the file; stored as its user_version
 _TABLE = (
@@ -22,15 +22,15 @@ _TABLE = (
     "(key BLOB PRIMARY KEY, value REAL NOT NULL, probabilities TEXT, mass REAL) WITHOUT ROWID"
 )
 _PATIENCE = 60.0  # seconds to wait for another writer
-_counting = threading.Lock()  # of the module, so that a scorer can be pickled
 
 
 class CachedScorer:
     """Asks ``scorer`` only for what the file does not hold yet. Leave it out to have no cache.
 
     A key covers the pictures, the texts, and the scorer's ``identity``: model, prompt and way of reading. Scores that
-    could not be had are not kept. Threads and processes of one machine may share a file; a network file system may
-    not be used (SQLite's write-ahead log needs shared memory).
+    could not be had are not kept, and every score says whether the file had it (``Score.cached``). Threads and
+    processes of one machine may share a file; a network file system may not be used (SQLite's write-ahead log needs
+    shared memory).
     """
 
     def __init__(self, scorer: Scorer, path: str) -> None:
@@ -45,13 +45,6 @@ class CachedScorer:
             )
         self.scorer = scorer
         self.path = path
-        self.hits = 0
-        self.asked = 0
-
-    @property
-    def hit_share(self) -> float:
-        """Share of the scores asked for that the file held; 0 when none was asked for."""
-        return self.hits / self.asked if self.asked else 0.0
 
     def check(self) -> None:
         """Check the scorer and the file. Raises ValueError that names a damaged or foreign file."""
@@ -69,23 +62,18 @@ class CachedScorer:
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         fresh = dict(zip(missing, self.scorer.score(list(missing.values())) if missing else [], strict=True))
         self._store(fresh)
-        with _counting:
-            self.asked += len(requests)
-            self.hits += len(requests) - len(missing)
         scores = known | fresh
-        return [scores[key] for key in keys]
+        return [replace(scores[key], cached=key in known) for key in keys]
 
     def identity(self, request: ScoreRequest) -> str:
         assert isinstance(self.scorer, Identified)
         return self.scorer.identity(request)
 
     def wake(self) -> None:
-        if isinstance(self.scorer, Sleeper):
-            self.scorer.wake()
+        wake([self.scorer])
 
     def sleep(self) -> None:
-        if isinstance(self.scorer, Sleeper):
-            self.scorer.sleep()
+        sleep([self.scorer])
 
     def _store(self, fresh: dict[bytes, Score]) -> None:
         """Keep scores. A full disk or a lasting lock costs the keeping, never the scores."""

@@ -18,8 +18,8 @@ def score_figures(scored: Scored, reward: Tensor, total: Total) -> dict[str, flo
     """Return figures of n scored edits and their rewards (n,), the same on every rank but the p95 latencies.
 
     ``total`` sums a float64 vector over the ranks. Means run over the scores that could be had; a mean of nothing is
-    left out. Reward and score also by task. Per scorer: score, failed_share, mass and entropy of the digits, latency
-    and queue_wait of a call in s.
+    left out. Reward and score also by task. Per scorer: score, failed_share, mass and entropy of the digits,
+    cache_hit_share where it has a cache, latency and queue_wait of a call in s.
     """
     sums = _sums(scored, reward)
     totals = total(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
@@ -58,6 +58,8 @@ def _sums(scored: Scored, reward: Tensor) -> dict[str, float]:
         sums |= _power_sums(f"scorer/{name}/score", [score.value for score in scores])
         sums |= _power_sums(f"scorer/{name}/mass", [s.mass for s in scores if s.mass is not None])
         sums |= _power_sums(f"scorer/{name}/entropy", [s.entropy for s in scores if s.entropy is not None])
+        known = [float(s.cached) for s in scores if s.cached is not None]
+        sums |= _power_sums(f"scorer/{name}/cache_hit_share", known)
         sums |= _power_sums(f"scorer/{name}/latency", [call.took for call in calls])
         sums |= _power_sums(f"scorer/{name}/queue_wait", [call.queued for call in calls])
     return sums

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from hpedit.scorers.base import Score, ScoreRequest, Sleeper
+from hpedit.scorers.base import Score, ScoreRequest, sleep, wake
 from hpedit.scorers.digits import Read, score_from_logprobs, score_from_text
 from hpedit.scorers.prompts import BASE, Message, ScoringPrompt, fingerprint, load_prompts, render
 from hpedit.scorers.score_map import ScoreMap
@@ -99,12 +99,10 @@ class HPScorer:
         return f"{self.backend.identity()} | {prompt.name} {prompt.version} {fingerprint(prompt)} | {how}"
 
     def wake(self) -> None:
-        if isinstance(self.backend, Sleeper):
-            self.backend.wake()
+        wake([self.backend])
 
     def sleep(self) -> None:
-        if isinstance(self.backend, Sleeper):
-            self.backend.sleep()
+        sleep([self.backend])
 
     def _prompt(self, request: ScoreRequest) -> ScoringPrompt:
         name = request.task if self.task_aware else BASE

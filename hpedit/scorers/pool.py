@@ -160,6 +160,15 @@ def expect_usable(members: Sequence[WeightedScorer]) -> None:
         raise ValueError(f"reward.scorers: expected weights >= 0 and one above 0, got {weights}")
 
 
+def expect_working(members: Sequence[WeightedScorer]) -> None:
+    """Ask every scorer whether it works. Raises its ConnectionError or ValueError, naming --reward.scorers."""
+    for member in members:
+        try:
+            member.scorer.check()
+        except (ConnectionError, ValueError) as error:
+            raise type(error)(f"--reward.scorers: {member.name} cannot score: {error}") from error
+
+
 def requests_of(edited: EditedBatch) -> tuple[dict[int, ScoreRequest], list[int]]:
     """Turn edits into requests by row, and list the rows whose pictures hold NaN or infinity.
 

@@ -16,8 +16,11 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from callbacks.reward import RewardCallback, ScoringFailed
+from callbacks.reward import RewardCallback
 from hpedit.rollout import RolloutCallback
+from hpedit.scorers.base import ScoreRequest
+from hpedit.scorers.cache import CachedScorer
+from hpedit.scorers.failures import ScoringFailed
 from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.pool import WeightedScorer
 from hpedit.types import EditedBatch, Rollout
@@ -219,6 +222,27 @@ def test_each_of_several_scorers_is_logged_apart() -> None:
     assert figures["scorer/red/score"] == figures["scorer/referee/score"] == pytest.approx(2.5)
     (logged,) = trainer(reward).test(Painter(), verbose=False)
     assert logged["test/scorer/referee"] == pytest.approx(2.5)
+
+
+class NamedRed(RedScorer):
+    """A RedScorer that a cache can be put before."""
+
+    def identity(self, request: ScoreRequest) -> str:
+        return "red"
+
+
+def test_the_share_of_scores_from_a_cache_is_reported(tmp_path: Path) -> None:
+    def cached() -> RewardCallback:
+        return RewardCallback(
+            [WeightedScorer("red", CachedScorer(NamedRed(), str(tmp_path / "scores.sqlite")))]
+        )
+
+    assert fit(cached()).round_metrics["scorer/red/cache_hit_share"] == 0.0
+    assert fit(cached()).round_metrics["scorer/red/cache_hit_share"] == 1.0
+    (logged,) = trainer(cached(), limit_val_batches=1.0).validate(Painter(), verbose=False)
+    assert logged["val/cache_hit_share"] == 0.25  # of cases 0 and 3, which had these edits in the round
+    (logged,) = trainer(RewardCallback(RedScorer()), limit_val_batches=1.0).validate(Painter(), verbose=False)
+    assert "val/cache_hit_share" not in logged
 
 
 def test_a_module_that_shows_no_edits_is_told_so() -> None:

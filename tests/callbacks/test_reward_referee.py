@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import socket
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
+import torch
 
 from callbacks.reward import RewardCallback
 from hpedit.scorers.base import Score
@@ -128,3 +133,62 @@ def test_a_referee_that_cannot_score_is_named_before_the_model_is_loaded() -> No
     with pytest.raises(ConnectionError, match=r"--reward\.referee cannot score: nobody at :8001"):
         trainer(reward).fit(module)
     assert not module.configured
+
+
+class Shared(Painter):
+    """Shows twelve edits of eight tasks, shared out among the ranks, better by half a point in every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluates = self.paint
+
+    def val_dataloader(self) -> list[int]:
+        return list(range(4))[self.trainer.global_rank :: self.trainer.world_size]
+
+    def paint(self, index: int) -> EditedBatch:
+        scores = [score + 0.5 * self.current_epoch for score in (4.0, 0.0, 1.0)]
+        return edited(scores[index % 2 :] + scores[: index % 2], 3 * index)
+
+
+class Figures(pl.Callback):
+    """Notes all figures of each validation."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.seen.append({name: value for name, value in figures.items() if name.startswith("val/")})
+
+
+def two_validations(**settings: Any) -> list[dict[str, float]]:
+    """Fit for two epochs with a referee that fails on one case of each rank and is harsher than the reward."""
+    reward = RewardCallback(RedScorer(failing=["case-10"]), referee=Strict(failing=["case-1", "case-3"]))
+    figures = Figures()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        trainer(reward, figures, limit_val_batches=1.0, max_epochs=2, **settings).fit(Shared())
+    return figures.seen
+
+
+def a_rank(rank: int, port: int, folder: Path) -> None:
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    seen = two_validations(strategy="ddp", devices=2)
+    (folder / f"{rank}.json").write_text(json.dumps(seen))
+
+
+def test_two_ranks_tell_the_gap_of_one_process(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = "fork" if sys.platform == "linux" else "spawn"  # a fork spares two imports of everything
+    torch.multiprocessing.start_processes(a_rank, (port, tmp_path), nprocs=2, start_method=start)
+    alone = two_validations()
+    for rank in (0, 1):
+        seen = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert len(seen) == len(alone) == 2
+        for two, one in zip(seen, alone, strict=True):
+            assert two == pytest.approx(one, abs=1e-6)
+    assert alone[0]["val/hacking_gap_change"] == 0.0
+    assert alone[1]["val/hacking_gap_change"] == pytest.approx(0.4, abs=0.01)  # four fifths of half a point
+    assert alone[0]["val/referee/failed_share"] == pytest.approx(2 / 12)

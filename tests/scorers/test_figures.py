@@ -1,6 +1,7 @@
 """Figures of a round describe all its edits, on any number of ranks."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,18 @@ def test_each_scorer_has_figures_of_its_own() -> None:
     assert figures["scorer/judge/latency"] == pytest.approx(2.2)
     assert figures["scorer/judge/latency_p95"] == pytest.approx(4.2)
     assert figures["scorer/judge/queue_wait"] == pytest.approx(0.2)
+
+
+def test_the_share_that_a_cache_had_is_told_of_scorers_that_have_one() -> None:
+    scored, reward = round_of([1.0, 2.0, 3.0, 4.0], ["bokeh"] * 4)
+    assert "scorer/judge/cache_hit_share" not in score_figures(scored, reward, alone)
+    hits = [True, False, False, False]
+    scored.by_scorer["judge"] = [
+        replace(score, cached=hit) for score, hit in zip(scored.by_scorer["judge"], hits, strict=True)
+    ]
+    assert score_figures(scored, reward, alone)["scorer/judge/cache_hit_share"] == 0.25
+    twice = score_figures(scored, reward, lambda sums: 2 * sums)  # another rank with the same
+    assert twice["scorer/judge/cache_hit_share"] == 0.25
 
 
 def test_two_ranks_see_the_figures_of_the_joined_round() -> None:

@@ -286,7 +286,7 @@ def test_a_cache_spares_the_server(server: VLMServer, tmp_path: Path, make_reque
     file = str(tmp_path / "scores.sqlite")
     fresh = CachedScorer(HPScorer(backend(server), min_mass=0.0), file).score(make_requests(4))
     server.chats.clear()
-    cached = CachedScorer(HPScorer(backend(server), min_mass=0.0), file)
-    assert cached.score(make_requests(4)) == fresh
+    cached = CachedScorer(HPScorer(backend(server), min_mass=0.0), file).score(make_requests(4))
+    assert cached == fresh
     assert len(server.chats) == 1  # the probe
-    assert cached.hit_share == 1.0
+    assert all(score.cached for score in cached)
