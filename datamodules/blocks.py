@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from datamodules.screening import Entry, Unsuited, warn
+from datamodules.entries import Entry
+from datamodules.screening import Unsuited, warn
 from hpedit.cases import Case, case_of
 from hpedit.shards import Shards
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.blocks import StreamedCase, label
-from datamodules.sampler import members_of
-from datamodules.screening import Entry
+from datamodules.entries import Entries, Entry
 from datamodules.streaming import StreamedBatch
 from hpedit.cases import Case
 from hpedit.framing import Frame, fit, stack
@@ -54,15 +54,13 @@ class BatchDataset(Dataset, Generic[Item, Batch]):
     def __init__(
         self,
         cases: Cases,
-        entries: Sequence[Entry],
+        entries: Entries,
         read: Callable[[Cases, Entry], Item],
         join: Callable[[list[Item]], Batch],
         exact: bool,
     ) -> None:
         self.cases, self.entries = cases, entries
         self.read, self.join, self.exact = read, join, exact
-        self._rows = members_of([e.bucket for e in entries])
-        self._place = {int(i): place for rows in self._rows.values() for place, i in enumerate(rows)}
 
     @property
     def name(self) -> str:
@@ -92,8 +90,11 @@ class BatchDataset(Dataset, Generic[Item, Batch]):
 
     def _from(self, index: int) -> Iterator[int]:
         """Yield ``index``, then the others of its bucket in their order, once around."""
-        rows, place = self._rows[self.entries[index].bucket], self._place[index]
-        return (int(i) for i in [*rows[place:], *rows[:place]])
+        yield index
+        buckets = self.entries.table["bucket"]
+        alike = np.flatnonzero(buckets == buckets[index])
+        place = int(np.searchsorted(alike, index))
+        yield from (int(i) for i in (*alike[place + 1 :], *alike[:place]))
 
 
 class StreamDataset(Dataset, Generic[Item, Batch]):
@@ -148,7 +149,7 @@ def join_cases(items: list[CaseItem]) -> EditBatch:
     """Join cases of one bucket."""
     targets = [item.target for item in items if item.target is not None]
     return EditBatch(
-        case_id=[item.entry.case_id for item in items],
+        case_id=[item.case.case_id for item in items],
         task=[item.entry.task for item in items],
         instruction=[item.case.instruction for item in items],
         requirement=[item.case.requirement or "" for item in items],

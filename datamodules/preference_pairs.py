@@ -10,8 +10,9 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from datamodules.dataset import CaseItem, join_cases, read_case
+from datamodules.entries import Entry
 from datamodules.loader import EvalLoader, TrainLoader
-from datamodules.screening import Entry, Unsuited, checked_size, describe_case
+from datamodules.screening import Unsuited, checked_size, describe_case
 from datamodules.selection import Selection, eval_loader, rates, select, split, train_loader, verified
 from datamodules.splits import candidate_scores
 from hpedit.cases import Case, Pair

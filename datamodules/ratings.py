@@ -9,8 +9,9 @@ from functools import partial
 import lightning.pytorch as pl
 import torch
 
+from datamodules.entries import Entry
 from datamodules.loader import EvalLoader, TrainLoader
-from datamodules.screening import Entry, Unsuited, checked_size
+from datamodules.screening import Unsuited, checked_size, entry_of
 from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
 from hpedit.cases import Case
 from hpedit.images import from_pil
@@ -135,7 +136,7 @@ def describe_rated(cases: Cases, row: int, dimensions: tuple[str, ...], top: flo
     for candidate in case.candidates:
         checked_size(f"candidate {candidate.cand_id}", candidate.image)
     task = canonical_task(case.task, "bad task")
-    return Entry(row, case.case_id, task, _ANY_SHAPE, case.source.fingerprint())
+    return entry_of(case, row, task, _ANY_SHAPE)
 
 
 def read_rated(cases: Cases, entry: Entry, dimensions: tuple[str, ...], top: float) -> RatedBatch:

@@ -12,8 +12,9 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.blocks import BlockReader, StreamFaults
 from datamodules.dataset import StreamDataset, decode_case, join_cases, read_case
+from datamodules.entries import Entry
 from datamodules.loader import EvalLoader, TrainLoader, shard_of
-from datamodules.screening import Entry, Unsuited, describe_case
+from datamodules.screening import Unsuited, describe_case
 from datamodules.selection import Selection, eval_loader, rates, select, split, train_loader, verified
 from datamodules.splits import ScoreRule, case_score, kept_share
 from datamodules.streaming import StreamBatchSampler
@@ -228,11 +229,12 @@ class RealPrefDataModule(pl.LightningDataModule):
         limit = self.max_score
         if limit is None:
             return selection
-        keep = [e.score is None or e.score < limit for e in selection.entries]
-        shares = kept_share([e.task for e in selection.entries], keep)
+        entries = selection.entries
+        keep = ~(entries.table["score"] >= limit)  # NaN, where there is no score, stays
+        shares = kept_share(entries.tasks, keep.tolist())
         by_task = ", ".join(f"{task} {stayed}/{total}" for task, (stayed, total) in shares.items())
-        text = f"--data.max_score {limit:g} ({self.score_rule}): kept {sum(keep)} of {len(keep)} cases ({by_task})"
-        if not any(keep):
+        text = f"--data.max_score {limit:g} ({self.score_rule}): kept {keep.sum()} of {len(keep)} cases ({by_task})"
+        if not keep.any():
             raise ValueError(f"{text}; nothing is left to train on")
         rank_zero_info(text)
-        return selection.only([i for i, kept in enumerate(keep) if kept])
+        return selection.only(keep)

@@ -5,9 +5,8 @@ A batch holds cases of one bucket (aspect ratio), because pictures of one tensor
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from itertools import count, cycle, islice
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -42,27 +41,27 @@ class BucketBatchSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        buckets: Sequence[Hashable],
+        buckets: Sequence[str] | np.ndarray,
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
         endless: bool = False,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | np.ndarray | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if not buckets or batch_size < 1 or not 0 <= rank < world:
+        if not len(buckets) or batch_size < 1 or not 0 <= rank < world:
             raise ValueError(
                 "sampler: expected at least one case, batch_size >= 1 and 0 <= rank < world, "
                 f"got {len(buckets)} cases, batch_size {batch_size}, rank {rank}, world {world}"
             )
-        if weights is not None and (len(weights) != len(buckets) or min(weights) < 0 or sum(weights) <= 0):
+        rate = np.ones(len(buckets)) if weights is None else np.asarray(weights, dtype=float)
+        if len(rate) != len(buckets) or rate.min() < 0 or rate.sum() <= 0:
             raise ValueError("sampler: expected one weight >= 0 for each case, not all 0")
         self.batch_size, self.seed, self.shuffle, self.endless = batch_size, seed, shuffle, endless
         self.rank, self.world, self.position = rank, world, 0
         self._weighted = weights is not None
-        self._members = list(members_of(buckets).values())
-        self._rate = np.ones(len(buckets)) if weights is None else np.asarray(weights, dtype=float)
+        self._members, self._rate = members_of(buckets), rate
         # Multiples of 2^-20 keep floor(pass * 1 + phase) exact.
         self._phase = self._generator(0, 0).integers(1 << 20, size=len(buckets)) / (1 << 20)
 
@@ -103,49 +102,48 @@ class BucketBatchSampler(Sampler[list[int]]):
         if self._weighted:
             yield from islice(self._stream(self.position), self.batches_per_epoch - done)
         else:
-            yield from self._pass(epoch)[self.rank :: self.world][done:]
+            yield from (batch.tolist() for batch in self._pass(epoch)[self.rank :: self.world][done:])
 
-    def _pass(self, epoch: int) -> list[list[int]]:
-        """Return all ranks' batches of a pass in which every case appears."""
+    def _pass(self, epoch: int) -> np.ndarray:
+        """Return all ranks' batches (n, batch_size) of a pass in which every case appears."""
         batches = []
         for bucket in range(len(self._members)):
             cases = self._order(bucket, epoch)
-            fill = islice(cycle(cases), -len(cases) % self.batch_size)
-            batches += _cut([*cases, *fill], self.batch_size)
-        batches = self._shuffled(batches, epoch)
-        return batches + list(islice(cycle(batches), -len(batches) % self.world))
+            batches.append(_filled(cases, self.batch_size).reshape(-1, self.batch_size))
+        return _filled(self._shuffled(np.concatenate(batches), epoch), self.world)
 
     def _stream(self, position: int) -> Iterator[list[int]]:
         """Yield this rank's batches of the endless sequence, from ``position`` on."""
         first = position * self.world
         epoch = self._epoch_of(first)
         skip = first - self._batches_before(epoch)
-        everyone = (batch for e in count(epoch) for batch in self._portion(e))
+        everyone = (batch.tolist() for e in count(epoch) for batch in self._portion(e))
         return islice(everyone, skip + self.rank, None, self.world)
 
-    def _portion(self, epoch: int) -> list[list[int]]:
-        """Return the batches of the endless sequence that pass ``epoch`` completes."""
+    def _portion(self, epoch: int) -> np.ndarray:
+        """Return the batches (n, batch_size) of the endless sequence that pass ``epoch`` completes."""
         batches = []
         for bucket in range(len(self._members)):
-            cases = self._carried(bucket, epoch) + self._order(bucket, epoch)
-            batches += _cut(cases[: len(cases) - len(cases) % self.batch_size], self.batch_size)
-        return self._shuffled(batches, epoch)
+            cases = np.concatenate([self._carried(bucket, epoch), self._order(bucket, epoch)])
+            whole = len(cases) - len(cases) % self.batch_size
+            batches.append(cases[:whole].reshape(-1, self.batch_size))
+        return self._shuffled(np.concatenate(batches), epoch)
 
-    def _carried(self, bucket: int, epoch: int) -> list[int]:
+    def _carried(self, bucket: int, epoch: int) -> np.ndarray:
         """Return the cases that the passes before ``epoch`` left over in a bucket."""
         size = int(self._drawn(epoch)[self._members[bucket]].sum()) % self.batch_size
-        left: list[int] = []
+        left = self._members[bucket][:0]
         while len(left) < size:
             epoch -= 1
-            left = self._order(bucket, epoch) + left
+            left = np.concatenate([self._order(bucket, epoch), left])
         return left[len(left) - size :]
 
-    def _order(self, bucket: int, epoch: int) -> list[int]:
+    def _order(self, bucket: int, epoch: int) -> np.ndarray:
         """Return a bucket's cases in the order in which a pass takes them."""
         members = self._members[bucket]
         times = self._drawn(epoch + 1)[members] - self._drawn(epoch)[members]
         cases = np.repeat(members, times)
-        return (self._generator(epoch, bucket + 2).permutation(cases) if self.shuffle else cases).tolist()
+        return self._generator(epoch, bucket + 2).permutation(cases) if self.shuffle else cases
 
     def _drawn(self, epoch: int) -> np.ndarray:
         """Return how often each case was taken by the passes before ``epoch``."""
@@ -166,23 +164,21 @@ class BucketBatchSampler(Sampler[list[int]]):
             low, high = (middle, high) if self._batches_before(middle) <= batch else (low, middle)
         return low
 
-    def _shuffled(self, batches: list[list[int]], epoch: int) -> list[list[int]]:
-        if not self.shuffle:
-            return batches
-        return [batches[i] for i in self._generator(epoch, 1).permutation(len(batches))]
+    def _shuffled(self, batches: np.ndarray, epoch: int) -> np.ndarray:
+        return batches[self._generator(epoch, 1).permutation(len(batches))] if self.shuffle else batches
 
     def _generator(self, epoch: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, purpose])
 
 
-def eval_batches(buckets: Sequence[Hashable], batch_size: int, world: int = 1) -> list[list[int]]:
+def eval_batches(buckets: Sequence[str] | np.ndarray, batch_size: int, world: int = 1) -> list[list[int]]:
     """Return batches in which every case appears exactly once, as many for each of ``world`` ranks.
 
     Rank r takes every world-th batch from r on. The last batch of a bucket may be short, and the largest ones are
     halved until the batches divide among the ranks: sharded weights are gathered batch by batch, so a rank with one
     batch less would leave the others waiting. Raises ValueError where that cannot be.
     """
-    batches = [b for members in members_of(buckets).values() for b in _cut(members.tolist(), batch_size)]
+    batches = [b for members in members_of(buckets) for b in _cut(members.tolist(), batch_size)]
     while len(batches) % world:
         largest = max(range(len(batches)), key=lambda i: len(batches[i]))
         whole = batches[largest]
@@ -195,12 +191,17 @@ def eval_batches(buckets: Sequence[Hashable], batch_size: int, world: int = 1) -
     return batches
 
 
-def members_of(buckets: Sequence[Hashable]) -> dict[Hashable, np.ndarray]:
+def members_of(buckets: Sequence[str] | np.ndarray) -> list[np.ndarray]:
     """Return the cases of each bucket, both in order of appearance."""
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for case, bucket in enumerate(buckets):
-        members[bucket].append(case)
-    return {bucket: np.array(cases) for bucket, cases in members.items()}
+    column = buckets if isinstance(buckets, np.ndarray) else np.array([*buckets])
+    _, first, which = np.unique(column, return_index=True, return_inverse=True)
+    cases = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    return [cases[bucket] for bucket in np.argsort(first)]
+
+
+def _filled(things: np.ndarray, size: int) -> np.ndarray:
+    """Return ``things``, begun again until ``size`` divides their number."""
+    return np.resize(things, (-(-len(things) // size) * size, *things.shape[1:]))
 
 
 def _cut(cases: list[int], size: int) -> list[list[int]]:

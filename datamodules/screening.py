@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from datamodules.entries import Bucket, Entries, Entry, EntryWriter, repeated
 from hpedit.cases import Case
 from hpedit.framing import Frame
+from hpedit.noise import key_number
 from hpedit.pictures import BadPicture, Picture
 from hpedit.records import Cases
 from hpedit.tasks import canonical_task
 
 log = logging.getLogger(__name__)
-Bucket = tuple[tuple[str, ...], bool]
 _SHOWN = 5
+_NAMED = 100
 
 
 @rank_zero_only
@@ -31,34 +33,39 @@ class Unsuited(ValueError):
     """A sound record that this training has no use for; the message says why, "kind: details"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is kept in memory of a good record.
+@dataclass
+class SetAside:
+    """Records that are not used: all counted by the kind of reason, the first ones named.
 
     Attributes:
-        row: its number in the data set.
-        case_id: its id.
-        task: its canonical task.
-        bucket: the aspect of each picture, and whether there is a target.
-        picture: tells source pictures apart.
-        weight: how often it is to be drawn, relative to others.
-        score: how well it is solved already, None where that is not known.
-        chosen: the candidates that make a pair, (preferred, rejected), where the pair comes from scores.
+        what: they are called.
+        count: how many.
+        kinds: how many of each kind of reason.
+        named: the reason, by the record's label, of the first hundred.
     """
 
-    row: int
-    case_id: str
-    task: str
-    bucket: Bucket
-    picture: Hashable
-    weight: float = 1.0
-    score: float | None = None
-    chosen: tuple[int, int] | None = None
+    what: str
+    count: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    named: dict[str, str] = field(default_factory=dict)
+
+    def add(self, cases: Cases, row: int, reason: str) -> None:
+        """Count a record; ``reason`` is "kind: details"."""
+        self.count += 1
+        self.kinds[reason.partition(":")[0]] += 1
+        if len(self.named) < _NAMED:
+            self.named[cases.label(row)] = reason
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{n} x {kind}" for kind, n in self.kinds.most_common())
+        shown = "; ".join(f"{record}: {reason}" for record, reason in list(self.named.items())[:_SHOWN])
+        more = "" if self.count <= _SHOWN else f"; and {self.count - _SHOWN} more"
+        return f"{self.count} {self.what} ({kinds}): {shown}{more}."
 
 
 @dataclass
 class Screening:
-    """A data set's good entries, and by the label of each other record why it was set aside.
+    """A data set's good entries, and what was set aside.
 
     Attributes:
         bad: records that are faulty.
@@ -66,31 +73,20 @@ class Screening:
     """
 
     cases: Cases
-    entries: list[Entry] = field(default_factory=list)
-    bad: dict[str, str] = field(default_factory=dict)
-    unsuited: dict[str, str] = field(default_factory=dict)
+    entries: Entries
+    bad: SetAside
+    unsuited: SetAside
 
     def report(self, max_bad_share: float) -> None:
         """Log what was set aside. Raises ValueError where all was, or more than ``max_bad_share`` is faulty."""
         total = len(self.cases)
         parts = [f"{self.cases.name}: {len(self.entries)} of {total} records are used."]
-        parts += [_account("faulty", self.bad)] if self.bad else []
-        parts += [_account("not used", self.unsuited)] if self.unsuited else []
-        text = " ".join(parts)
-        if not self.entries:
+        text = " ".join([*parts, *(str(aside) for aside in (self.bad, self.unsuited) if aside.count)])
+        if not len(self.entries):
             raise ValueError(text)
-        if len(self.bad) > max_bad_share * total:
+        if self.bad.count > max_bad_share * total:
             raise ValueError(f"{text} More are faulty than --data.max_bad_share {max_bad_share:g} allows.")
-        (warn if self.bad else rank_zero_info)(text)
-
-
-def _account(kind: str, reasons: dict[str, str]) -> str:
-    """Say in a line how many records there are of each reason, and give a few in full."""
-    tally = Counter(reason.partition(":")[0] for reason in reasons.values())
-    counts = ", ".join(f"{n} x {reason}" for reason, n in tally.most_common())
-    shown = "; ".join(f"{record}: {reason}" for record, reason in list(reasons.items())[:_SHOWN])
-    more = "" if len(reasons) <= _SHOWN else f"; and {len(reasons) - _SHOWN} more"
-    return f"{len(reasons)} {kind} ({counts}): {shown}{more}."
+        (warn if self.bad.count else rank_zero_info)(text)
 
 
 def screen(cases: Cases, describe: Callable[[Cases, int], Entry]) -> Screening:
@@ -99,20 +95,26 @@ def screen(cases: Cases, describe: Callable[[Cases, int], Entry]) -> Screening:
     ``describe`` raises Unsuited or another ValueError with the reason, "kind: details". A case_id that came before is
     a fault too: the id is the key of a group, and two cases under one key would be ranked against each other.
     """
-    result, seen = Screening(cases), set()
+    good, bad, unsuited = EntryWriter(len(cases)), SetAside("faulty"), SetAside("not used")
     for row in range(len(cases)):
         try:
-            entry = describe(cases, row)
-            if entry.case_id in seen:
-                raise ValueError(f"duplicate case_id: {entry.case_id!r}")
+            good.add(describe(cases, row))
         except Unsuited as reason:
-            result.unsuited[cases.label(row)] = str(reason)
+            unsuited.add(cases, row, str(reason))
         except ValueError as fault:
-            result.bad[cases.label(row)] = str(fault)
-        else:
-            seen.add(entry.case_id)
-            result.entries.append(entry)
-    return result
+            bad.add(cases, row, str(fault))
+    return Screening(cases, _without_duplicates(cases, good.entries(), bad), bad, unsuited)
+
+
+def _without_duplicates(cases: Cases, entries: Entries, bad: SetAside) -> Entries:
+    """Return the entries without those whose case_id came before, which are set aside."""
+    rows, stays = entries.table["row"], np.ones(len(entries), dtype=bool)
+    for place, first in repeated(entries.table["key"]):
+        row, case_id = int(rows[place]), cases[int(rows[place])].case_id
+        if case_id == cases[int(rows[first])].case_id:  # and not merely of one key
+            stays[place] = False
+            bad.add(cases, row, f"duplicate case_id: {case_id!r}")
+    return entries if stays.all() else entries.only(stays)
 
 
 def describe_case(case: Case, row: int, frame: Frame, need_target: bool) -> Entry:
@@ -129,14 +131,13 @@ def describe_case(case: Case, row: int, frame: Frame, need_target: bool) -> Entr
     )
     if case.target is not None:
         checked_size("target", case.target)
-    bucket = _shared(aspects, case.target is not None)
-    return Entry(row, case.case_id, task, bucket, case.source.fingerprint(), case.weight)
+    return entry_of(case, row, task, (aspects, case.target is not None))
 
 
-@cache
-def _shared(aspects: tuple[str, ...], has_target: bool) -> Bucket:
-    """Return one object for equal buckets, for there is an entry of every record in memory."""
-    return aspects, has_target
+def entry_of(case: Case, row: int, task: str, bucket: Bucket) -> Entry:
+    """Return an entry that tells the case and its source picture apart from others."""
+    picture = key_number(case.source.fingerprint().hex())
+    return Entry(row, key_number(case.case_id), task, bucket, picture, case.weight)
 
 
 def checked_size(what: str, picture: Picture) -> tuple[int, int]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.dataset import BatchDataset
+from datamodules.entries import Entries, Entry
 from datamodules.loader import EvalLoader, TrainLoader, shard_of
 from datamodules.sampler import BucketBatchSampler, eval_batches
-from datamodules.screening import Entry, screen, warn
+from datamodules.screening import screen, warn
 from datamodules.splits import draw_rates, hold_out
 from hpedit.pictures import BadPicture
 from hpedit.records import Cases, read_cases
@@ -28,18 +30,18 @@ class Selection(Generic[Batch]):
     """Entries of a data set, with how they are read and joined to batches.
 
     Attributes:
-        faults: why each faulty record was set aside, by its label.
+        faults: why a faulty record was set aside, by its label, of the first hundred.
     """
 
     cases: Cases
-    entries: list[Entry]
+    entries: Entries
     read: Callable[[Cases, Entry], Any]
     join: Callable[[list[Any]], Batch]
     faults: dict[str, str]
 
     def only(self, rows: Sequence[int]) -> Selection[Batch]:
         """Return the selection of the entries at ``rows``."""
-        return replace(self, entries=[self.entries[i] for i in rows])
+        return replace(self, entries=self.entries.only(rows))
 
 
 def select(
@@ -56,13 +58,13 @@ def select(
     """
     screening = screen(read_cases(path, flag), describe)
     screening.report(max_bad_share)
-    return Selection(screening.cases, screening.entries, read, join, screening.bad)
+    return Selection(screening.cases, screening.entries, read, join, screening.bad.named)
 
 
 def split(selection: Selection[Batch], count: int, seed: int) -> tuple[Selection[Batch], Selection[Batch]]:
     """Hold out ``count`` cases, so that no source picture is on both sides, and return (training, held out)."""
     entries = selection.entries
-    train, held = hold_out([e.task for e in entries], [e.picture for e in entries], count, seed)
+    train, held = hold_out(entries.tasks, entries.table["picture"], count, seed)
     lost = len(entries) - len(train) - len(held)
     rank_zero_info(
         f"--data.val_cases: {len(held)} cases held out, {len(train)} for training, "
@@ -76,28 +78,28 @@ def verified(selection: Selection[Batch]) -> Selection[Batch]:
 
     Raises ValueError where nothing is left.
     """
-    entries, faults = [], {}
-    for entry in selection.entries:
+    good, faults = [], {}
+    for place, entry in enumerate(selection.entries):
         try:
             selection.read(selection.cases, entry)
-            entries.append(entry)
+            good.append(place)
         except BadPicture as error:
             faults[selection.cases.label(entry.row)] = str(error)
     if faults:
         listed = "; ".join(f"{record}: {reason}" for record, reason in faults.items())
         text = f"{selection.cases.name}: {len(faults)} of {len(selection.entries)} pictures are damaged: {listed}."
-        if not entries:
+        if not good:
             raise ValueError(text)
         warn(f"{text} These cases are not evaluated.")
-    return replace(selection, entries=entries, faults=selection.faults | faults)
+    return replace(selection.only(good), faults=selection.faults | faults)
 
 
 def rates(
     selection: Selection[Batch], weighted: bool, balance: bool | Mapping[str, float]
-) -> list[float] | None:
+) -> np.ndarray | None:
     """Return how often a pass draws each entry. See draw_rates."""
     entries = selection.entries
-    return draw_rates([e.task for e in entries], [e.weight if weighted else 1.0 for e in entries], balance)
+    return draw_rates(entries.tasks, entries.table["weight"] if weighted else np.ones(len(entries)), balance)
 
 
 def train_loader(
@@ -106,7 +108,7 @@ def train_loader(
     seed: int,
     shuffle: bool,
     endless: bool,
-    weights: Sequence[float] | None,
+    weights: np.ndarray | None,
     num_workers: int,
     trainer: pl.Trainer | None,
 ) -> TrainLoader[Batch]:
@@ -116,7 +118,7 @@ def train_loader(
     if overfit:
         # Lightning would do this by a sampler of its own; here the data shrink and the order stays ours.
         selection = _first_batches(selection, batch_size, world, overfit)
-    buckets = [e.bucket for e in selection.entries]
+    buckets = selection.entries.table["bucket"]
     sampler = BucketBatchSampler(buckets, batch_size, seed, shuffle, endless, weights, rank, world)
     dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=False)
     return TrainLoader(dataset, sampler, num_workers)
@@ -127,7 +129,7 @@ def eval_loader(
 ) -> EvalLoader[Batch]:
     """Return this rank's share of all entries, each exactly once over all ranks."""
     rank, world = shard_of(trainer)
-    batches = eval_batches([e.bucket for e in selection.entries], batch_size, world)[rank::world]
+    batches = eval_batches(selection.entries.table["bucket"], batch_size, world)[rank::world]
     dataset = BatchDataset(selection.cases, selection.entries, selection.read, selection.join, exact=True)
     return EvalLoader(dataset, batches, num_workers)
 
@@ -136,6 +138,6 @@ def _first_batches(
     selection: Selection[Batch], batch_size: int, world: int, wanted: int | float
 ) -> Selection[Batch]:
     """Return the cases of the first ``wanted`` batches of each rank, or of that fraction of all batches."""
-    batches = eval_batches([e.bucket for e in selection.entries], batch_size)
+    batches = eval_batches(selection.entries.table["bucket"], batch_size)
     count = wanted * world if isinstance(wanted, int) else math.ceil(wanted * len(batches))
     return selection.only(sorted(i for batch in batches[: int(count)] for i in batch))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal
+
+import numpy as np
 
 from hpedit.cases import Case
 from hpedit.tasks import canonical_task
@@ -39,7 +41,7 @@ def kept_share(tasks: Sequence[str], kept: Sequence[bool]) -> dict[str, tuple[in
 
 
 def hold_out(
-    tasks: Sequence[str], pictures: Sequence[Hashable], count: int, seed: int
+    tasks: Sequence[str], pictures: Sequence[int] | np.ndarray, count: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Split cases into (training, held out) such that no picture is in both.
 
@@ -47,26 +49,25 @@ def hold_out(
     there are ``count`` held-out cases. Cases of those pictures beyond ``count`` are in neither list.
     Returns rows in ascending order. Raises ValueError where nothing would be left to train on.
     """
-    by_picture: dict[Hashable, list[int]] = defaultdict(list)
-    for case, picture in enumerate(pictures):
-        by_picture[picture].append(case)
+    names, which = np.unique(np.asarray(pictures), return_inverse=True)
     order = list(range(len(tasks)))
     random.Random(seed).shuffle(order)
     waiting = {task: [i for i in order if tasks[i] == task][::-1] for task in sorted(set(tasks))}
-    taken: set[Hashable] = set()
+    taken = np.zeros(len(names), dtype=bool)
     held: list[int] = []
     tally = Counter(dict.fromkeys(waiting, 0))
     while len(held) < count and any(waiting.values()):
         task = min((t for t in waiting if waiting[t]), key=lambda t: tally[t])
-        picture = pictures[waiting[task].pop()]
-        if picture not in taken:
-            taken.add(picture)
-            held += by_picture[picture]
-            tally.update(tasks[i] for i in by_picture[picture])
-    train = [i for i, picture in enumerate(pictures) if picture not in taken]
+        picture = which[waiting[task].pop()]
+        if not taken[picture]:
+            taken[picture] = True
+            cases = np.flatnonzero(which == picture).tolist()
+            held += cases
+            tally.update(tasks[i] for i in cases)
+    train = np.flatnonzero(~taken[which]).tolist()
     if not train or len(held) < count:
         raise ValueError(
-            f"--data.val_cases {count}: {len(tasks)} cases of {len(by_picture)} pictures leave nothing to train on"
+            f"--data.val_cases {count}: {len(tasks)} cases of {len(names)} pictures leave nothing to train on"
         )
     return train, sorted(_evenly(held, tasks, count))
 
@@ -82,38 +83,39 @@ def _evenly(rows: list[int], tasks: Sequence[str], count: int) -> list[int]:
 
 
 def draw_rates(
-    tasks: Sequence[str], weights: Sequence[float], balance: bool | Mapping[str, float]
-) -> list[float] | None:
+    tasks: Sequence[str], weights: Sequence[float] | np.ndarray, balance: bool | Mapping[str, float]
+) -> np.ndarray | None:
     """Return how often a pass draws each case, in proportion to its weight inside its task; None where all count once.
 
     ``balance``: False gives a task the share that its weights come to, True gives every task the same share, and a
     mapping gives each its own, up to a common factor. The rates sum to the number of cases.
     Raises ValueError that names a task without, or with a bad, share, and where nothing would be drawn.
     """
-    if not balance and min(weights) == max(weights) > 0:
+    weight = np.asarray(weights, dtype=float)
+    if not balance and weight.min() == weight.max() > 0:
         return None
-    mass: dict[str, float] = defaultdict(float)
-    for task, weight in zip(tasks, weights, strict=True):
-        mass[task] += weight
-    shares = (
-        dict(mass) if not balance else dict.fromkeys(mass, 1.0) if balance is True else _shares(balance, mass)
-    )
-    whole = sum(shares[task] for task in mass if mass[task] > 0)
-    if not any(mass.values()):
+    names = sorted(set(tasks))
+    which = np.fromiter(map(names.index, tasks), np.uint8, len(tasks))
+    mass = np.bincount(which, weight)
+    if not mass.any():
         raise ValueError("--data.weighted: every case of this data set has weight 0, so none would be drawn")
+    shares = np.array(_shares(balance, names)) if balance else mass
+    whole = shares[mass > 0].sum()
     if whole <= 0:
         raise ValueError("--data.task_balance: the tasks of this data set have no share at all")
-    return [
-        len(tasks) * shares[task] / whole * weight / mass[task] if weight else 0.0
-        for task, weight in zip(tasks, weights, strict=True)
-    ]
+    # A task without mass has no case to draw: its cases all have weight 0.
+    rate = len(weight) * shares / whole / np.where(mass > 0, mass, 1.0)
+    return rate[which] * weight
 
 
-def _shares(balance: Mapping[str, float], tasks: Iterable[str]) -> dict[str, float]:
+def _shares(balance: bool | Mapping[str, float], tasks: Sequence[str]) -> list[float]:
+    """Return the share of each task."""
+    if isinstance(balance, bool):
+        return [1.0] * len(tasks)
     shares = {canonical_task(task, "--data.task_balance"): float(share) for task, share in balance.items()}
     for task in tasks:
         if not 0 <= shares.get(task, -1.0) < math.inf:
             raise ValueError(
                 f"--data.task_balance: expected a share >= 0 for {task!r}, got {shares.get(task)}"
             )
-    return shares
+    return [shares[task] for task in tasks]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.blocks import BlockReader, Place, StreamedCase
-from datamodules.screening import Bucket
+from datamodules.entries import Bucket
 
 
 @dataclass(frozen=True)

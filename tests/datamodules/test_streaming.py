@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.blocks import BlockReader, StreamFaults
-from datamodules.screening import Entry, Unsuited
+from datamodules.entries import Entry
+from datamodules.screening import Unsuited
 from datamodules.streaming import StreamBatchSampler
 
 quick = settings(max_examples=25, deadline=None)
@@ -44,7 +45,7 @@ def describe(case, row):
         raise ValueError("faulty: it is marked so")
     if case.instruction == "?":
         raise Unsuited("not wanted: it is marked so")
-    return Entry(row, case.case_id, "bokeh", ((case.instruction,), False), row, case.weight)
+    return Entry(row, row, "bokeh", ((case.instruction,), False), row, case.weight)
 
 
 def order(shards, size, seed=0, block=4, share=1.0, weight=lambda place: 1.0, **settings):
