@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -69,9 +68,9 @@ class Entries(Sequence[Entry]):
             chosen=None if tuple(chosen) == _NO_PAIR else tuple(chosen),
         )
 
-    def only(self, rows: Any) -> Entries:
+    def only(self, rows: Sequence[int] | np.ndarray) -> Entries:
         """Return the entries at ``rows``, a list or array of their places, or of a truth value for each."""
-        return replace(self, table=self.table[np.asarray(rows)])
+        return replace(self, table=self.table[np.asarray(rows) if len(rows) else slice(0)])
 
     @property
     def tasks(self) -> list[str]:
