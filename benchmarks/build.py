@@ -1,86 +1,88 @@
-"""Time and memory of a build against its number of rows: ``python -m benchmarks.build compare FOLDER``.
+"""Time and memory of the stages of a build against the number of rows: ``python -m benchmarks.build compare FOLDER``.
 
-Small pictures through the stages that call no model. Each size is a process of its own, so that its peak is its own.
+The stages that call no model, on small pictures. What a stage reads is made beforehand, and each measurement is a
+process of its own, so that its peak is its own. Linux only, for the memory.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 from jsonargparse import auto_cli
-from PIL import Image
 
-from hpedit.build.chain import Build
-from hpedit.build.collect import Collect
-from hpedit.build.deduplicate import Deduplicate
-from hpedit.build.sources import Folder
+from benchmarks import build_inputs
+from hpedit.build.chunks import ParquetRecords
+from hpedit.build.engine import Engine
+from hpedit.build.stage import Recipe
+from hpedit.build.step import Stage, Step
 
+Name = Literal["collect", "deduplicate", "balance", "filter", "publish"]
+NAMES: tuple[Name, ...] = ("collect", "deduplicate", "balance", "filter", "publish")
 # The paper's data set, and about a tenth of it.
 SIZES = (5_000, 55_795)
 
 
-def write_photos(folder: Path, number: int, side: int) -> Path:
-    """Write ``number`` smooth random JPEGs, no two of them alike, unless they are there."""
-    draw = np.random.default_rng(0)
-    for n in range(number):
-        coarse = draw.integers(0, 256, (8, 8, 3), np.uint8)
-        file = folder / f"{n // 1000:03d}" / f"{n:06d}.jpg"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file, quality=85)
-    return folder
+def prepare(folder: Path, name: Name, rows: int, side: int) -> ParquetRecords:
+    """Return ``rows`` records for a stage to read, made unless they are there."""
+    if name == "collect":
+        return build_inputs.items(folder, rows, side)
+    if name == "deduplicate":
+        return build_inputs.photos(folder, rows, side)
+    return build_inputs.cases(folder, rows, side, scored=name != "balance")
 
 
-def measure(photos: str, work: str, chunk_rows: int = 256) -> None:
-    """Build in this process, and print seconds by stage and the peak of memory as JSON."""
-    collect = Collect((Folder(photos),), min_side=16, chunk_rows=chunk_rows)
-    began = time.monotonic()
-    items = collect.items()
-    listed = time.monotonic() - began
-    built = Build(Path(work), (collect, Deduplicate(chunk_rows=chunk_rows))).run(items)
-    stages = {s.name: [s.records_in, s.records_out, s.seconds] for s in built.recipe.stages}
-    figures = {"list": listed, "stages": stages, "total": time.monotonic() - began, "peak_mib": _peak_mib()}
-    print(json.dumps(figures))
+def stage_of(folder: Path, name: Name, rows: int, side: int) -> Stage:
+    """Return a stage, of whose modules no more is imported than it needs itself."""
+    if name == "collect":
+        return build_inputs.collect(folder, rows, side)
+    module = import_module(f"hpedit.build.{name}")
+    return module.Balance(size=rows // 2) if name == "balance" else getattr(module, name.capitalize())()
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def measure(folder: Path, name: Name, rows: int, side: int) -> None:
+    """Run a stage in this process, and print counts, seconds and MiB of memory as JSON."""
+    stage, records = stage_of(folder, name, rows, side), prepare(folder, name, rows, side)
+    before, began = _mib("VmRSS"), time.monotonic()
+    _, done = Step(records, folder / f"{name}-{rows}-{side}", Engine()).do(stage, Recipe(()))
+    figures = {"seconds": time.monotonic() - began, "before": before, "peak": _mib("VmHWM")}
+    print(json.dumps({"in": done.records_in, "out": done.records_out, **figures}))
 
 
-def compare(folder: str, sizes: tuple[int, ...] = SIZES, side: int = 64) -> None:
-    """Build data sets of several sizes, and print a table.
+def _mib(field: str) -> float:
+    # Not resource.getrusage: its peak is inherited from the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
+
+
+def compare(
+    folder: Path, sizes: tuple[int, ...] = SIZES, side: int = 64, stages: tuple[Name, ...] = NAMES
+) -> None:
+    """Measure stages on data of several sizes, and print a table.
 
     Args:
-        folder: for pictures and builds; a build that is there is not timed again, so name a new one.
-        sizes: numbers of pictures.
+        folder: for pictures and results; a stage that is done there is not timed again, so name a new one.
+        sizes: numbers of rows.
         side: of a picture, in pixels.
+        stages: which.
     """
-    print(
-        "| rows | list s | stage: in -> out, s | total s | rows/s | peak RSS MiB |\n|---:|---:|---|---:|---:|---:|"
-    )
-    for number in sizes:
-        photos = write_photos(Path(folder, f"photos-{number}"), number, side)
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.build",
-            "measure",
-            str(photos),
-            str(Path(folder, f"work-{number}")),
-        ]
-        reply = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        f = json.loads(reply.splitlines()[-1])
-        stages = "; ".join(f"{name}: {n:,} -> {m:,}, {s:.1f}" for name, (n, m, s) in f["stages"].items())
-        speed = number / f["total"]
-        print(
-            f"| {number:,} | {f['list']:.1f} | {stages} | {f['total']:.0f} | {speed:.0f} | {f['peak_mib']:.0f} |"
-        )
+    print("| stage | in | out | s | rows/s | MiB before | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|")
+    for name in stages:
+        for rows in sizes:
+            prepare(folder, name, rows, side)
+            words = ["measure", str(folder), name, str(rows), str(side)]
+            command = [sys.executable, "-m", "benchmarks.build", *words]
+            reply = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            f = json.loads(reply.splitlines()[-1])
+            figures = (
+                f"{f['seconds']:.1f} | {f['in'] / f['seconds']:,.0f} | {f['before']:.0f} | {f['peak']:.0f}"
+            )
+            print(f"| {name} | {f['in']:,} | {f['out']:,} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":
