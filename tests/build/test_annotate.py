@@ -318,3 +318,14 @@ def test_impossible_settings_are_named(wrong: dict, words: str):
 def test_a_judges_backend_is_refused_because_its_replies_are_too_short():
     with pytest.raises(ValueError, match=r"writer\.backend\.max_tokens: expected at least 64 .*got 8"):
         InstructionWriter(OpenAIBackend("http://127.0.0.1:9/v1", "m"))
+
+
+def test_without_a_vlm_only_edits_that_came_with_instruction_and_task_become_cases():
+    annotate = Annotate(None, tasks=("bokeh", "relighting"))
+    annotate.check()
+    given = photo(0, task="bokeh", instruction="blur the background", instruction_lang="en")
+    nameless, bare = photo(1, instruction="do something"), photo(2)
+    other = photo(3, task="color_change", instruction="paint the door red")
+    first, *rest = annotate.open()([given, nameless, bare, other])
+    assert [(c.task, c.instruction) for c in cases(first)] == [("bokeh", "blur the background")]
+    assert rest == [[], [], []]

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -14,6 +15,10 @@ from hpedit.build.balance_report import balance_notes
 from hpedit.build.filter import Scored, facts
 from hpedit.build.stage import Recipe, StageSummary
 from hpedit.commands.build import build, details
+from hpedit.miniature.data import write_data
+from hpedit.miniature.rating import rate
+from hpedit.records import read_cases
+from hpedit.tasks import TASKS
 from tests.support.photos import write_photo_dataset
 
 
@@ -56,6 +61,26 @@ def test_the_shipped_config_needs_only_photographs(tmp_path: Path):
     )
     report = json.loads((tmp_path / "work" / "build_report.json").read_text())
     assert report[-1]["records_out"] == 6
+
+
+def test_the_miniature_is_built_without_any_server(tmp_path: Path):
+    """From scenes to a published data set of which training and the exact rating can make use."""
+    scenes, _ = write_data(tmp_path / "scenes", train=16, held_out=8)
+    words = ["build", "--config", "build_miniature.yaml", "--work", str(tmp_path / "work")]
+    words += ["--collect.datasets", f"[{{path: {scenes}, fields: hpedit, license: CC0}}]"]
+    words += ["--balance.size=8", "--edit.sampling.num_steps=2", "--edit.sampling.samples_per_case=2"]
+    main([*words, "--filter.rule=null", "--filter.difficulty.least=0.1"])
+    [folder] = (tmp_path / "work").glob("*-publish-*")
+    published, drawn = list(read_cases(str(folder))), {c.instruction: c for c in read_cases(str(scenes))}
+    assert sorted(case.task for case in published) == sorted(TASKS)
+    for case in published:
+        assert case.target is not None
+        assert case.target.read() == drawn[case.instruction].target.read()  # type: ignore[union-attr]
+        source, target = (np.moveaxis(np.asarray(p.decode()), 2, 0) for p in (case.source, case.target))
+        for candidate, score in zip(case.candidates, case.scores, strict=True):
+            edit = np.moveaxis(np.asarray(candidate.image.decode()), 2, 0)
+            assert score.value == pytest.approx(float(rate(source, edit, target).score))
+    assert len({case.weight for case in published}) > 1
 
 
 def test_an_unknown_stage_is_named(tmp_path: Path):
