@@ -76,7 +76,7 @@ def report(folder: Path, plot: Path = Path("docs/filter.png")) -> None:
     runs = read_runs(folder, list(FILTERS))
     head = ["data", "seed", *map(str, runs[0].rounds), "gain", "spread in groups", "reward"]
     print(markdown(head, list(map(_row, runs))))
-    print("\n".join(["", *_gains(runs)]))
+    print("\n".join(["", *gains(runs)]))
     draw(runs, plot, bold="filtered")
 
 
@@ -112,7 +112,7 @@ def _gain(run: Quickstart) -> float:
     return run.scores[-1] - run.scores[0]
 
 
-def _gains(runs: list[Quickstart]) -> list[str]:
+def gains(runs: list[Quickstart]) -> list[str]:
     """Return a line for each data set: gains over the seeds, and their differences to "unfiltered", seed by seed."""
     gains = {name: {r.seed: _gain(r) for r in runs if r.variant == name} for name in FILTERS}
     lines = []
