@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from hpedit.scoring.edits import TARGET
 DIGITS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
     """What the filter knows of a case: its task, and the scores of its candidates."""
 
@@ -50,20 +50,24 @@ class Filter:
     columns: ClassVar[tuple[str, ...]] = ("task", "scores", "candidates.list.element.cand_id")
 
     def keep(self, light: pa.Table) -> Kept:
-        cases = [scored_of(row) for row in light.select(["task", "scores", "candidates"]).to_pylist()]
         rule = self.rule or Rule(solved=None)
-        verdicts: list[Verdict] = [rule.judge(case.scores) for case in cases]
-        rows = [i for i, verdict in enumerate(verdicts) if verdict == "kept"]
-        weights = self._weights([cases[i] for i in rows])
-        notes = facts(cases, verdicts)
+        tally, rows, weights = Tally(), list[int](), list[float]()
+        for row, case in enumerate(_scored(light)):
+            verdict = rule.judge(case.scores)
+            tally.add(case, verdict)
+            if verdict == "kept":
+                rows.append(row)
+                weights.append(1.0 if self.difficulty is None else self.difficulty.weight(case.values))
+        weights, notes = levelled(weights), tally.facts()
         if self.difficulty is not None and weights:
             notes["weights"] = {"least": round(min(weights), 4), "greatest": round(max(weights), 4)}
         return Kept(rows, {"weight": pa.array(weights, pa.float64())}, notes)
 
-    def _weights(self, cases: Sequence[Scored]) -> list[float]:
-        if self.difficulty is None:
-            return [1.0] * len(cases)
-        return levelled([self.difficulty.weight(case.values) for case in cases])
+
+def _scored(light: pa.Table) -> Iterator[Scored]:
+    """Read the light table piece by piece: as Python objects a case takes some kilobytes."""
+    for batch in light.select(["task", "scores", "candidates"]).to_batches(max_chunksize=1024):
+        yield from map(scored_of, batch.to_pylist())
 
 
 def scored_of(row: dict[str, Any]) -> Scored:
@@ -79,28 +83,50 @@ def scored_of(row: dict[str, Any]) -> Scored:
     return Scored(row["task"], had, len(known) - len(had))
 
 
-def facts(cases: Sequence[Scored], verdicts: Sequence[Verdict]) -> dict[str, object]:
-    """Return what the report says: counts by verdict, kept shares and score histograms by task, missing scores.
+@dataclass
+class Tally:
+    """Counts what the report says, case by case.
 
-    A histogram counts cases by the mean score of their candidates, rounded to the digits 0 to 5.
+    Attributes:
+        verdicts: cases by verdict.
+        missing: scores that could not be had.
+        before, kept: cases by task, and those that stayed.
+        means: cases by (task, whether they stayed, nearest digit to the mean score of their candidates); halves count
+            upwards, and cases without a score are not in it.
     """
-    tasks = sorted({case.task for case in cases})
-    stayed = [case for case, verdict in zip(cases, verdicts, strict=True) if verdict == "kept"]
-    total, kept = Counter(case.task for case in cases), Counter(case.task for case in stayed)
-    return {
-        "verdicts": dict(Counter(verdicts).most_common()),
-        "missing_scores": sum(case.missing for case in cases),
-        "by_task": {
-            task: {
-                "before": total[task],
-                "kept": kept[task],
-                "share": round(kept[task] / total[task], 4),
-                "histogram_before": histogram([case for case in cases if case.task == task]),
-                "histogram_after": histogram([case for case in stayed if case.task == task]),
-            }
-            for task in tasks
-        },
-    }
+
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    missing: int = 0
+    before: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    means: Counter[tuple[str, bool, int]] = field(default_factory=Counter)
+
+    def add(self, case: Scored, verdict: Verdict) -> None:
+        stays = verdict == "kept"
+        self.verdicts[verdict] += 1
+        self.missing += case.missing
+        self.before[case.task] += 1
+        self.kept[case.task] += stays
+        if case.scores:
+            self.means[case.task, stays, int(fmean(case.values) + 0.5)] += 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return counts by verdict, kept shares and histograms by task, and missing scores, as JSON-able data."""
+        return {
+            "verdicts": dict(self.verdicts.most_common()),
+            "missing_scores": self.missing,
+            "by_task": {task: self._task(task) for task in sorted(self.before)},
+        }
+
+    def _task(self, task: str) -> dict[str, Any]:
+        stayed, dropped = ([self.means[task, stays, d] for d in range(DIGITS)] for stays in (True, False))
+        return {
+            "before": self.before[task],
+            "kept": self.kept[task],
+            "share": round(self.kept[task] / self.before[task], 4),
+            "histogram_before": [a + b for a, b in zip(stayed, dropped, strict=True)],
+            "histogram_after": stayed,
+        }
 
 
 def filter_table(notes: Mapping[str, Any]) -> Table:
@@ -113,9 +139,3 @@ def filter_table(notes: Mapping[str, Any]) -> Table:
         spreads = (" ".join(f"{n:,}" for n in f[f"histogram_{when}"]) for when in ("before", "after"))
         table.add_row(task, f"{f['before']:,}", f"{f['kept']:,}", f"{f['share']:.1%}", *spreads)
     return table
-
-
-def histogram(cases: Sequence[Scored]) -> list[int]:
-    """Return how many cases have a mean score nearest to each of the digits 0 to 5; halves count upwards."""
-    nearest = Counter(int(fmean(case.values) + 0.5) for case in cases if case.scores)
-    return [nearest[digit] for digit in range(DIGITS)]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hpedit.__main__ import main
 from hpedit.build.balance_report import balance_notes
-from hpedit.build.filter import Scored, facts
+from hpedit.build.filter import Scored, Tally
 from hpedit.build.stage import Recipe, StageSummary
 from hpedit.commands.build import build, details
 from hpedit.miniature.data import write_data
@@ -96,10 +96,12 @@ def test_nothing_to_read_is_named():
 
 
 def test_what_was_chosen_is_shown_by_task(capsys: pytest.CaptureFixture[str]):
+    tally = Tally()
+    tally.add(Scored("relighting", (), 1), "unscored")
     notes = {
         "collect": {},
         "balance": balance_notes({("bokeh", "dog"): 7}, {("bokeh", "dog"): 3}, {"bokeh": 4}),
-        "filter": facts([Scored("relighting", (), 1)], ["unscored"]),
+        "filter": tally.facts(),
     }
     kept = json.loads(json.dumps(notes))  # as a build that goes on reads them
     stages = [StageSummary(name, 1, 1, 0, 0, 0.0, {}, kept[name], {}) for name in kept]
