@@ -15,7 +15,7 @@ from hpedit.cases import Case
 from hpedit.images import from_pil
 from hpedit.miniature.examples import HELD_OUT
 from hpedit.miniature.judge import MiniatureJudge, judge_folder
-from hpedit.miniature.judge_data import Hand, edited_cases, flawed_cases
+from hpedit.miniature.judge_data import Hand, edited_cases, flawed_cases, nearly_right_edit, numbers
 from hpedit.miniature.judge_model import PROMPTS, write_untrained_judge
 from hpedit.miniature.judge_pretrain import pretrain
 from hpedit.records import write_cases
@@ -23,12 +23,12 @@ from hpedit.scorers.base import Scorer, ScoreRequest
 from hpedit.tasks import TASKS
 
 # First examples of each kind, apart from those that the editor and its post-training learn from.
-EDITED, FLAWED = 300_000_000, 400_000_000
+EDITED, FLAWED, MISSED = 300_000_000, 400_000_000, 500_000_000
 VALIDATED, REPORTED = HELD_OUT + 1_000, HELD_OUT + 2_000
 PER_CASE = 3
-LESSONS = 2700
-# How far towards post-trained the editors are that the judge learns from; the base editor counts double.
-SHARES = (0.0, 0.0, 0.5, 1.0, 1.0)
+LESSONS, STEPS = 2700, 300
+# How far towards post-trained the editors are that the judge learns from.
+SHARES = (0.0, 0.3, 0.6, 1.0, 1.0)
 _SHOWN = ("plcc", "srcc", "within_case", "pairwise_1", "mae", "bias")
 
 
@@ -37,8 +37,12 @@ def judge(
     folder: str | None = None,
     work: str = "runs/miniature_judge",
     flawed: int = 9600,
-    edited: int = 4800,
+    missed: int = 16000,
+    edited: int = 8640,
+    validated: int = 192,
     lessons: int = LESSONS,
+    steps: int = STEPS,
+    compiled: bool = False,
     seed: int = 0,
 ) -> None:
     """Rebuild the miniature's judge: its first lessons, then ``train.py fit`` (about an hour on one core).
@@ -49,8 +53,12 @@ def judge(
         folder: Where to write the judge; null takes the place of the shipped one.
         work: Where the stages are kept. Delete a stage there to have it made anew.
         flawed: Training cases with synthetic flaws, three edits each.
+        missed: Training cases with near misses, three each.
         edited: Training cases with edits of the editors, three each.
+        validated: Held-out cases with synthetic flaws, on which ScorerModule is validated.
         lessons: Steps of the first lessons (hpedit.miniature.judge_pretrain).
+        steps: Steps of ScorerModule, which ends the training.
+        compiled: Compile the judge for its first lessons: it takes a C++ compiler, and half the time.
         seed: Seed of everything.
     """
     place = Path(work)
@@ -58,15 +66,20 @@ def judge(
     train, held_out = place / "train", place / "held_out"
     if not untrained.exists():
         write_untrained_judge(untrained, seed=seed)
-    if not (train / "flaws.parquet").exists():
-        write_cases(train / "flaws.parquet", flawed_cases(FLAWED, flawed, PER_CASE, seed))
-    if not (train / "edits.parquet").exists():
-        write_cases(train / "edits.parquet", _training_edits(adapters, edited, seed))
-    if not (held_out / "flaws.parquet").exists():
-        write_cases(held_out / "flaws.parquet", flawed_cases(VALIDATED, 192, PER_CASE, seed))
+    parts: dict[Path, Iterator[Case]] = {  # drawn when written
+        train / "flaws.parquet": flawed_cases(range(FLAWED, FLAWED + flawed), PER_CASE, seed),
+        train / "near_misses.parquet": flawed_cases(
+            numbers(MISSED, missed), PER_CASE, seed, nearly_right_edit
+        ),
+        train / "edits.parquet": _training_edits(adapters, edited, seed),
+        held_out / "flaws.parquet": flawed_cases(range(VALIDATED, VALIDATED + validated), PER_CASE, seed),
+    }
+    for path, cases in parts.items():
+        if not path.exists():
+            write_cases(path, cases)
     if not schooled.exists():
-        pretrain(untrained, train, schooled, lessons)
-    _fit(place, seed)
+        pretrain(untrained, train, schooled, lessons, compiled=compiled)
+    _fit(place, steps, seed)
     trained = max((place / "judge").glob("version_*/vlm"), key=lambda p: p.stat().st_mtime)
     export_judge(trained, Path(folder) if folder else judge_folder())
 
@@ -77,14 +90,22 @@ def _training_edits(adapters: list[str], number: int, seed: int) -> Iterator[Cas
     for i, adapter in enumerate(hands):
         shares = (0.0,) if adapter is None else SHARES
         yield from edited_cases(
-            Hand(adapter), EDITED + i * each, each, PER_CASE, shares, noisy=True, seed=seed
+            Hand(adapter),
+            numbers(EDITED + i * 2 * each, each),
+            PER_CASE,
+            shares,
+            noisy=True,
+            seed=seed,
         )
 
 
-def _fit(place: Path, seed: int) -> None:
+def _fit(place: Path, steps: int, seed: int) -> None:
     settings = {
         "config": "miniature_judge.yaml",
         "seed_everything": seed,
+        "trainer.max_steps": steps,
+        "trainer.val_check_interval": steps,
+        "model.lr_scheduler.init_args.total_steps": steps,
         "model.model": place / "schooled",
         "model.prompts": json.dumps({"overall": str(PROMPTS)}),
         "data.data": place / "train",
@@ -115,10 +136,11 @@ def judge_report(adapters: list[str], model: str | None = None, cases: int = 256
     """
     scorer = MiniatureJudge(model)
     scorer.check()
-    print_report(scorer, "synthetic flaws", flawed_cases(REPORTED, cases, PER_CASE, seed))
+    drawn = range(REPORTED, REPORTED + cases)
+    print_report(scorer, "synthetic flaws", flawed_cases(drawn, PER_CASE, seed))
     for name, adapter in [("base editor", None), *((f"post-trained: {a}", a) for a in adapters)]:
         shares = (0.0,) if adapter is None else (1.0,)
-        edits = edited_cases(Hand(adapter), REPORTED, cases, PER_CASE, shares, noisy=False, seed=seed)
+        edits = edited_cases(Hand(adapter), drawn, PER_CASE, shares, noisy=False, seed=seed)
         print_report(scorer, name, edits)
 
 

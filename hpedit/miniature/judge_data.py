@@ -1,13 +1,14 @@
 """Rated edits of the miniature world: what its judge learns from, and what it is measured on.
 
-An edit is a synthetic flaw, or what the miniature editor makes of a case: untrained, post-trained or between the two.
+An edit is a synthetic flaw, a near miss, or what the miniature editor makes of a case: base, post-trained or between.
 Its human ratings are the exact rating's, under the name of a rater called "exact".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +26,45 @@ from hpedit.miniature.drawing import Picture as Pixels
 from hpedit.miniature.drawing import blur
 from hpedit.miniature.examples import Example, example
 from hpedit.miniature.flaws import FLAWS
+from hpedit.miniature.near_misses import near_miss
 from hpedit.miniature.rating import rate
 from hpedit.noise import keyed_noise
 from hpedit.pictures import Picture
 from hpedit.sampling import sample_trajectory
+from hpedit.tasks import TASKS
 from hpedit.types import EditBatch, Guidance
 
 RATER = "exact"
 Rng = np.random.Generator
+Draw = Callable[[Example, Rng], Pixels]
 
+_EASY = ("object_removal", "background_replacement", "relighting")
 _BATCH = 32  # cases that the editor edits at once
 _NUM_STEPS = 6
 _NOISY_STEPS = range(3)  # of a post-training rollout
 
 
-def flawed_cases(first: int, number: int, per_case: int, seed: int = 0) -> Iterator[Case]:
-    """Yield ``number`` examples from number ``first`` on, each with ``per_case`` rated synthetic edits."""
+def numbers(first: int, number: int) -> list[int]:
+    """Return ``number`` examples' numbers from ``first`` on; tasks that are easy to judge come half as often."""
+    tasks = len(TASKS)
+    skipped = {tasks + TASKS.index(task) for task in _EASY}  # out of two rounds of the tasks
+    return list(islice((n for n in count(first) if n % (2 * tasks) not in skipped), number))
+
+
+def flawed_cases(
+    drawn: Iterable[int], per_case: int, seed: int = 0, draw: Draw | None = None
+) -> Iterator[Case]:
+    """Yield the examples of these numbers, each with ``per_case`` rated synthetic edits.
+
+    Args:
+        drawn: The examples' numbers.
+        draw: What makes an edit of an example; by default flawed_edit.
+    """
     rng = np.random.default_rng(seed)
-    for drawn in map(example, range(first, first + number)):
-        edits = np.stack([flawed_edit(drawn, rng) for _ in range(per_case)])
-        yield rated_case(drawn, to_uint8(torch.from_numpy(edits)), "flaws")
+    draw = draw or flawed_edit
+    for one in map(example, drawn):
+        edits = np.stack([draw(one, rng) for _ in range(per_case)])
+        yield rated_case(one, to_uint8(torch.from_numpy(edits)), draw.__name__)
 
 
 def flawed_edit(drawn: Example, rng: Rng) -> Pixels:
@@ -53,6 +73,19 @@ def flawed_edit(drawn: Example, rng: Rng) -> Pixels:
     for _ in range(rng.choice(3, p=[0.15, 0.6, 0.25])):
         flaw, _ = FLAWS[str(rng.choice(list(FLAWS)))]
         picture = flaw(replace(drawn, target=picture), float(rng.uniform()))
+    return _as_decoded(picture, rng)
+
+
+def nearly_right_edit(drawn: Example, rng: Rng) -> Pixels:
+    """Draw a near miss, sometimes with a flaw of low severity on top, perhaps as soft as a decoded picture."""
+    picture = near_miss(drawn, rng)
+    if rng.random() < 0.25:
+        flaw, _ = FLAWS[str(rng.choice(list(FLAWS)))]
+        picture = flaw(replace(drawn, target=picture), float(rng.uniform(0, 0.5)))
+    return _as_decoded(picture, rng)
+
+
+def _as_decoded(picture: Pixels, rng: Rng) -> Pixels:
     if rng.random() < 0.5:
         picture = blur(picture, float(rng.uniform(0.2, 0.9)))
     return np.clip(picture, 0, 1).astype(np.float32)
@@ -104,26 +137,26 @@ class Hand:
 
 
 def edited_cases(
-    hand: Hand, first: int, number: int, per_case: int, shares: Sequence[float], noisy: bool, seed: int = 0
+    hand: Hand, drawn: Sequence[int], per_case: int, shares: Sequence[float], noisy: bool, seed: int = 0
 ) -> Iterator[Case]:
-    """Yield ``number`` examples from number ``first`` on, each with ``per_case`` rated edits by the editor.
+    """Yield the examples of these numbers, each with ``per_case`` rated edits by the editor.
 
     Args:
         hand: The editor.
+        drawn: The examples' numbers.
         shares: Shares of its adapter, one drawn for every batch of cases.
         noisy: Whether half of the batches are sampled with the noise of a rollout.
     """
     rng = np.random.default_rng(seed)
-    for start in range(first, first + number, _BATCH):
-        examples = [example(n) for n in range(start, min(start + _BATCH, first + number))]
+    for start in range(0, len(drawn), _BATCH):
+        examples = [example(n) for n in drawn[start : start + _BATCH]]
         share = float(rng.choice(shares))
         hand.go(share)
         noise_level = float(rng.choice([0.0, 0.7])) if noisy else 0.0
         edits = hand.edit(_batch(examples), per_case, noise_level, seed)
-        for drawn, pictures in zip(examples, edits, strict=True):
-            yield rated_case(
-                drawn, to_uint8(pictures), f"miniature, {share:g} of {Path(hand.adapter or 'base').name}"
-            )
+        name = f"miniature, {share:g} of {Path(hand.adapter or 'base').name}"
+        for one, pictures in zip(examples, edits, strict=True):
+            yield rated_case(one, to_uint8(pictures), name)
 
 
 def _batch(examples: Sequence[Example]) -> EditBatch:

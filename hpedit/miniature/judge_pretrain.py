@@ -125,7 +125,7 @@ class Pupil(nn.Module):
         tail = words[:, -_ANSWER:, None].transpose(1, 2).expand(-1, k, -1, -1)
         row = torch.cat([head, torch.cat([seen_b, tail], dim=2).flatten(1, 2)], dim=1)
         place = torch.cat([positions[..., :shared], positions[..., shared:].repeat(1, 1, k)], dim=2)
-        hidden, layers = self._read(row, place, _row_mask(mask[:, :shared].bool(), own, k))
+        hidden, layers = self.read(row, place, _row_mask(mask[:, :shared].bool(), own, k))
         answers = hidden[:, shared:].unflatten(1, (k, own))[:, :, -1]
         logprobs = self.vlm.lm_head(answers).log_softmax(dim=-1)[..., self.digits]
         imagined = self.imagine(layers[-3][:, first_a : first_a + _PLACES])
@@ -139,7 +139,8 @@ class Pupil(nn.Module):
         tokens = linear(patches, projection.weight.flatten(1), projection.bias) + visual.pos_embed.weight
         return visual.merger(tokens.flatten(0, -2)).unflatten(0, patches.shape[:-1])
 
-    def _read(self, row: Tensor, place: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def read(self, row: Tensor, place: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return what the language model makes of a row of tokens, and what each of its layers does."""
         language = self.vlm.model.language_model
         turns = language.rotary_emb(row, place)
         layers = []
@@ -178,6 +179,7 @@ def pretrain(
     steps: int,
     batch_size: int = 16,
     rate: float = 1.5e-3,
+    compiled: bool = False,
 ) -> None:
     """Train the judge in ``untrained`` on rated cases with targets, and write it to ``folder``.
 
@@ -187,10 +189,13 @@ def pretrain(
         folder: Where to write the judge at the end.
         steps: Optimizer steps.
         batch_size: Cases in a step.
-        rate: Highest learning rate: reached after a warm-up, and brought down over the last third.
+        rate: Highest learning rate: reached after a warm-up, and brought down over the second half.
+        compiled: Compile the layers first. It takes a C++ compiler and a minute or two, and halves a step.
     """
     torch.manual_seed(0)
     pupil, lessons = Pupil(untrained), Lessons.of(read_cases(str(data)))
+    if compiled:
+        pupil.read = torch.compile(pupil.read, dynamic=True)
     optimizer = torch.optim.AdamW(pupil.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     seen: list[list[float]] = []
@@ -213,8 +218,8 @@ def pretrain(
 
 
 def _rate(step: int, steps: int) -> float:
-    """Return the share of the learning rate at a step: up, level, and down to a twentieth over the last third."""
-    return min(1.0, (step + 1) / _WARM_UP, 0.05 + 3 * (1 - step / steps))
+    """Return the share of the learning rate at a step: up, level, and down to a fiftieth over the second half."""
+    return min(1.0, (step + 1) / _WARM_UP, 0.02 + 2 * (1 - step / steps))
 
 
 def _losses(

@@ -18,7 +18,7 @@ def pictures(case):
 
 
 def test_the_ratings_are_those_of_the_stored_pictures():
-    for case in flawed_cases(0, 8, per_case=4):
+    for case in flawed_cases(range(8), per_case=4):
         source, edits, target = pictures(case)
         found = rate(source[None], edits, target[None])
         by_dim = {d: [h.value for h in case.humans if h.dim == d] for d in ("overall", "followed", "intact")}
@@ -28,7 +28,7 @@ def test_the_ratings_are_those_of_the_stored_pictures():
 
 
 def test_flaws_cover_the_whole_scale_and_equal_seeds_give_equal_cases():
-    once, again = (list(flawed_cases(0, 32, per_case=4, seed=3)) for _ in range(2))
+    once, again = (list(flawed_cases(range(32), per_case=4, seed=3)) for _ in range(2))
     overall = [h.value for case in once for h in case.humans if h.dim == "overall"]
     assert min(np.histogram(overall, 5, (0, 5))[0]) >= 5
     assert [c.candidates for c in once] == [c.candidates for c in again]
@@ -43,10 +43,10 @@ def test_a_flawed_edit_is_a_picture():
 
 def test_the_editor_edits_each_case_several_times_and_noise_makes_a_difference():
     hand = Hand(None)
-    (case,) = edited_cases(hand, 0, 1, per_case=2, shares=(0.0,), noisy=False)
+    (case,) = edited_cases(hand, [0], per_case=2, shares=(0.0,), noisy=False)
     _, edits, _ = pictures(case)
     assert edits.shape == (2, 3, 64, 64)
     assert len(case.humans) == 6
     assert (edits[0] != edits[1]).any()
-    (again,) = edited_cases(hand, 0, 1, per_case=2, shares=(0.0,), noisy=False)
+    (again,) = edited_cases(hand, [0], per_case=2, shares=(0.0,), noisy=False)
     assert torch.equal(torch.from_numpy(pictures(again)[1]), torch.from_numpy(edits))

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lessons(tmp_path_factory: pytest.TempPathFactory) -> Lessons:
     path = tmp_path_factory.mktemp("rated") / "flaws.parquet"
-    write_cases(path, flawed_cases(0, 8, per_case=3))
+    write_cases(path, flawed_cases(range(8), per_case=3))
     return Lessons.of(read_cases(str(path)))
 
 
@@ -72,5 +72,7 @@ def test_edits_that_share_a_row_are_answered_as_in_chats_of_their_own(folder: Pa
 def test_the_measures_add_up_to_the_exact_rating_s_share_of_what_was_missed(lessons: Lessons, tmp_path: Path):
     parts = measures(lessons.source, lessons.target, lessons.edits).sum(dim=2)
     followed = 1 - ((parts[..., 1] / parts[..., 0] - MISS_SHARE) / (1 - MISS_SHARE)).clamp(0, 1)
-    exact = [[h.value for h in case.humans if h.dim == "followed"] for case in flawed_cases(0, 8, per_case=3)]
+    exact = [
+        [h.value for h in case.humans if h.dim == "followed"] for case in flawed_cases(range(8), per_case=3)
+    ]
     assert (5 * followed).tolist() == [pytest.approx(row, abs=1e-3) for row in exact]
