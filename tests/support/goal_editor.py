@@ -32,13 +32,13 @@ class GoalEditor:
         placed: device, encoders, decoder of every call of ``place``.
     """
 
-    asked: list[tuple[float, Guidance]] = field(default_factory=list)
-    encoded: list[str] = field(default_factory=list)
-    negatives: list[bool] = field(default_factory=list)
-    placed: list[tuple[str, bool, bool]] = field(default_factory=list)
-    transformer: nn.Module = field(default_factory=nn.Identity)
-    size_multiple: int = 1
-    default_lora_targets: list[str] = field(default_factory=list)
+    asked: list[tuple[float, Guidance]] = field(default_factory=list, init=False)
+    encoded: list[str] = field(default_factory=list, init=False)
+    negatives: list[bool] = field(default_factory=list, init=False)
+    placed: list[tuple[str, bool, bool]] = field(default_factory=list, init=False)
+    transformer: nn.Module = field(default_factory=nn.Identity, init=False)
+    size_multiple: int = field(default=1, init=False)
+    default_lora_targets: list[str] = field(default_factory=list, init=False)
 
     def load(self) -> None: ...
 
