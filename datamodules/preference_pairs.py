@@ -13,7 +13,7 @@ from datamodules.dataset import CaseItem, join_cases, read_case
 from datamodules.entries import Entry
 from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Unsuited, checked_size, describe_case
-from datamodules.selection import Selection, eval_loader, rates, select, split, train_loader, verified
+from datamodules.selection import Selection, eval_loader, open_sets, rates, select, train_loader
 from datamodules.splits import candidate_scores
 from hpedit.cases import Case, Pair
 from hpedit.framing import ASPECTS, Frame, fit, stack
@@ -84,16 +84,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
         self.val_set: Selection[PreferenceBatch] | None = None
 
     def setup(self, stage: str) -> None:
-        """Open and screen what ``stage`` needs, once. Raises ValueError that names the flag."""
-        if self.train_set is None and (stage == "fit" or self.val_data is None):
-            self.train_set = self._select(self.data, "--data.data")
-            if self.val_data is None and self.val_cases > 0:
-                self.train_set, held_out = split(self.train_set, self.val_cases, self.seed)
-                self.val_set = verified(held_out)
-        if self.val_set is None and self.val_data is not None:
-            self.val_set = verified(self._select(self.val_data, "--data.val_data"))
-        if self.val_set is None and stage != "fit":
-            raise ValueError(f"{stage}: expected --data.val_data, or --data.val_cases above 0, got neither")
+        open_sets(self, stage)
 
     def train_dataloader(self) -> TrainLoader[PreferenceBatch]:
         assert self.train_set is not None
@@ -126,7 +117,7 @@ class PreferencePairDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> EvalLoader[PreferenceBatch] | list:
         return self.val_dataloader()
 
-    def _select(self, path: str, flag: str) -> Selection[PreferenceBatch]:
+    def select(self, path: str, flag: str) -> Selection[PreferenceBatch]:
         describe = partial(describe_pair, frame=self.frame, min_gap=self.min_gap)
         read = partial(read_pair, frame=self.frame)
         return select(path, flag, describe, read, join_pairs, self.max_bad_share)

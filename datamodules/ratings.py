@@ -12,7 +12,7 @@ import torch
 from datamodules.entries import Entry
 from datamodules.loader import EvalLoader, TrainLoader
 from datamodules.screening import Unsuited, checked_size, entry_of
-from datamodules.selection import Selection, eval_loader, select, split, train_loader, verified
+from datamodules.selection import Selection, eval_loader, open_sets, select, train_loader
 from hpedit.cases import Case
 from hpedit.images import from_pil
 from hpedit.records import Cases
@@ -70,15 +70,7 @@ class RatingsDataModule(pl.LightningDataModule):
         self.restored: dict[str, int] = {}
 
     def setup(self, stage: str) -> None:
-        if self.train_set is None and (stage == "fit" or self.val_data is None):
-            self.train_set = self._select(self.data, "--data.data")
-            if self.val_data is None and self.val_cases > 0:
-                self.train_set, held_out = split(self.train_set, self.val_cases, self.seed)
-                self.val_set = verified(held_out)
-        if self.val_set is None and self.val_data is not None:
-            self.val_set = verified(self._select(self.val_data, "--data.val_data"))
-        if self.val_set is None and stage != "fit":
-            raise ValueError(f"{stage}: expected --data.val_data, or --data.val_cases above 0, got neither")
+        open_sets(self, stage)
 
     def train_dataloader(self) -> Iterable:
         assert self.train_set is not None
@@ -109,7 +101,7 @@ class RatingsDataModule(pl.LightningDataModule):
 
     test_dataloader = val_dataloader
 
-    def _select(self, path: str, flag: str) -> Selection[RatedBatch]:
+    def select(self, path: str, flag: str) -> Selection[RatedBatch]:
         describe = partial(describe_rated, dimensions=self.dimensions, top=self.top)
         read = partial(read_rated, dimensions=self.dimensions, top=self.top)
         return select(path, flag, describe, read, join_rated, self.max_bad_share)

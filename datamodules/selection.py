@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
@@ -39,7 +39,7 @@ class Selection(Generic[Batch]):
     join: Callable[[list[Any]], Batch]
     faults: dict[str, str]
 
-    def only(self, rows: Sequence[int]) -> Selection[Batch]:
+    def only(self, rows: Sequence[int] | np.ndarray) -> Selection[Batch]:
         """Return the selection of the entries at ``rows``."""
         return replace(self, entries=self.entries.only(rows))
 
@@ -92,6 +92,34 @@ def verified(selection: Selection[Batch]) -> Selection[Batch]:
             raise ValueError(text)
         warn(f"{text} These cases are not evaluated.")
     return replace(selection.only(good), faults=selection.faults | faults)
+
+
+class TwoSets(Protocol[Batch]):
+    """A data module with a training set, and a validation set that is taken out of it or is data of its own."""
+
+    data: str
+    val_data: str | None
+    val_cases: int
+    seed: int
+    train_set: Selection[Batch] | None
+    val_set: Selection[Batch] | None
+
+    def select(self, path: str, flag: str) -> Selection[Batch]:
+        """Open and screen the data set of a flag."""
+        ...
+
+
+def open_sets(module: TwoSets[Batch], stage: str) -> None:
+    """Open and screen what ``stage`` needs, once. Raises ValueError that names the flag."""
+    if module.train_set is None and (stage == "fit" or module.val_data is None):
+        module.train_set = module.select(module.data, "--data.data")
+        if module.val_data is None and module.val_cases > 0:
+            module.train_set, held_out = split(module.train_set, module.val_cases, module.seed)
+            module.val_set = verified(held_out)
+    if module.val_set is None and module.val_data is not None:
+        module.val_set = verified(module.select(module.val_data, "--data.val_data"))
+    if module.val_set is None and stage != "fit":
+        raise ValueError(f"{stage}: expected --data.val_data, or --data.val_cases above 0, got neither")
 
 
 def rates(
