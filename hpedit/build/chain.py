@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from hpedit.build.chunks import ChunkFolder, ParquetRecords, write_table_durably
 from hpedit.build.engine import Engine
@@ -18,6 +16,7 @@ from hpedit.build.fingerprint import fingerprint
 from hpedit.build.kinds import ITEMS, Item
 from hpedit.build.stage import ExportStage, MapStage, Recipe, StageSummary
 from hpedit.build.step import Stage, Step
+from hpedit.locks import alone
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class Build:
         table = ITEMS.table(items)
         origin = _digest(table)
         paths = self._paths(origin)
-        with _alone_in(self.work):
+        refusal = f"work: wanted {self.work} for this build alone, but another build is at work in it"
+        with alone(self.work / ".lock", refusal):
             if retry is not None:
                 _forget_failures(paths[self._position(retry, "--retry") :])
             file = self.work / f"00-items-{origin}.parquet"
@@ -125,20 +125,3 @@ def _expect_chain(stages: Sequence[Stage]) -> None:
                     f"stage {stage.name} reads {stage.reads.name}, but what comes before it leaves {kind.name}"
                 )
             kind = stage.writes
-
-
-@contextmanager
-def _alone_in(work: Path) -> Iterator[None]:
-    work.mkdir(parents=True, exist_ok=True)
-    # Dropped by the system when the process dies, so that a killed build locks nobody out.
-    lock = FileLock(work / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"work: wanted {work} for this build alone, but another build is at work in it"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpedit.locks import alone
 from hpedit.records import read_cases
 from hpedit.scorers.pool import WeightedScorer, expect_working
 from hpedit.scoring.edits import Edit, Found, find_edits
@@ -33,7 +34,8 @@ def score(
     The scorer is chosen as in train.py:
 
       python -m hpedit score cases.parquet --config scorer/vllm.yaml
-      python -m hpedit score photos --edits edits --config scorer/openai.yaml --reward.scorers.read argmax
+      python -m hpedit score photos --edits edits --config scorer/openai.yaml \\
+        --reward.scorers.read argmax
 
     Writes the data with the new scores (OUT), one line a score (the same name, .csv), and prints the mean score by
     task. Scores are filed as they come, in a journal beside them: after a crash or Ctrl-C the same command goes on,
@@ -58,11 +60,13 @@ def score(
     found = find_edits(cases, edits)
     _tell(found)
     asked = questions(found.edits, members, max_pixels)
-    with Journal(target.with_suffix(".journal.jsonl"), fresh=not resume) as journal:
-        _answer(asked, members, reward, journal, max_pixels)
-        scored = _scored(found.edits, asked, members, journal)
-    left_out = write_scored(target, cases, scored)
-    write_csv(target.with_suffix(".csv"), ((edit, e.record, e.failure) for edit, e in scored))
+    lock = target.with_name(f".{target.name}.lock")
+    with alone(lock, f"--out: another process is scoring into {out}; wait for it, or name another file"):
+        with Journal(target.with_suffix(".journal.jsonl"), fresh=not resume) as journal:
+            _answer(asked, members, reward, journal, max_pixels)
+            scored = _scored(found.edits, asked, members, journal)
+        left_out = write_scored(target, cases, scored)
+        write_csv(target.with_suffix(".csv"), ((edit, e.record, e.failure) for edit, e in scored))
     _tell_faults("records are left out of the Parquet", left_out)
     _summarise(scored)
     print(f"\n{target}\n{target.with_suffix('.csv')}\n{journal.path} (what is had; the same command goes on)")

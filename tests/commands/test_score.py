@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from hpedit.__main__ import main
 from hpedit.cases import Candidate, ScoreRecord
@@ -196,3 +197,12 @@ def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path: Path) -> None
     assert len({(row["case_id"], row["cand_id"]) for row in rows if row["value"]}) == 40
     # Paid for twice is only what was under way: two calls of one edit, and two that were about to begin.
     assert len(asked(tmp_path)) <= 40 + 4
+
+
+def test_two_runs_into_one_file_are_refused(tmp_path: Path) -> None:
+    cases_in(tmp_path)
+    refused = pytest.raises(ValueError, match=r"--out: another process is scoring into .*out\.parquet")
+    with FileLock(tmp_path / ".out.parquet.lock"), refused:
+        score(tmp_path, *diary(tmp_path))
+    assert not (tmp_path / "diary").exists()
+    assert len(score(tmp_path, *diary(tmp_path))) == 16
