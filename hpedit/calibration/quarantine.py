@@ -31,6 +31,11 @@ class Quarantine:
             for reason in self._by_frequency()
         ]
 
+    def tell(self, what: str) -> None:
+        """Print how many records are ``what``, and why; nothing where there are none."""
+        if self:
+            print(f"{len(self)} {what}:", *self.lines(), sep="\n  ")
+
     def _by_frequency(self) -> list[str]:
         return sorted(self._records, key=lambda reason: (-len(self._records[reason]), reason))
 
