@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from importlib import import_module
-from typing import Any
 
 from jsonargparse import auto_cli
 
-from hpedit.terminal import CommandHelp, tell
+from hpedit.terminal import tell
 
-# A command's module has one function, or a list of subcommands, called COMMAND; its signature is the command line.
+# A command's module has one function, or a list of subcommands, called COMMAND; its signature is the command line. Its
+# docstring, or of subcommands the module's, is what --help begins with.
 COMMANDS = {
     "build": "from folders of photographs to a data set of hard cases; killed, it goes on",
     "inspect": "what a data set holds and what is wrong with it, with a sheet of its pictures",
@@ -29,11 +28,6 @@ def overview() -> str:
     return "\n".join([usage, "", "Training and evaluation are train.py's; the rest is here:", "", *lines])
 
 
-def about(command: Any) -> str | None:
-    """Return what a command's help says ahead of its flags: all of its docstring but Args; None of subcommands."""
-    return (inspect.getdoc(command) or "").split("\n\nArgs:")[0] if callable(command) else None
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the command that ``args`` (or the command line) names.
 
@@ -47,16 +41,18 @@ def main(args: list[str] | None = None) -> None:
     if name not in COMMANDS:
         raise ValueError(f"{name}: wanted one of the commands {', '.join(COMMANDS)}")
     # Imported late: --help and a wrong name are told at once.
+    from hpedit.command_help import CommandHelp, CommandParser
     from hpedit.runs import find_configs
 
-    command = import_module(f"hpedit.commands.{name.replace('-', '_')}").COMMAND
+    module = import_module(f"hpedit.commands.{name.replace('-', '_')}")
     given, _ = find_configs(words[1:])
     auto_cli(
-        command,
+        module.COMMAND,
         args=given,
         as_positional=True,
         prog=f"python -m hpedit {name}",
-        description=about(command),
+        description=module.__doc__,
+        parser_class=CommandParser,
         formatter_class=CommandHelp,
     )
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import shutil
 import sys
 import traceback
 import warnings
@@ -52,7 +53,9 @@ class ShortHelp(DefaultHelpFormatter):
     """Help of the flags that a run is usually told, without lists of every class that could be given."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=118)
+        # What is no terminal, such as a pipe, is taken for a wide one.
+        width = min(118, shutil.get_terminal_size((120, 24)).columns - 2)
+        super().__init__(prog, max_help_position=max(24, min(34, width // 3)), width=width)
 
     def add_argument(self, action: argparse.Action) -> None:
         # jsonargparse takes argparse.SUPPRESS to mean that a setting is left out of the saved config too.
@@ -62,10 +65,6 @@ class ShortHelp(DefaultHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         return re.sub(r", known subclasses: [^)]*", "", super()._get_help_string(action))
-
-
-class CommandHelp(argparse.RawDescriptionHelpFormatter, ShortHelp):
-    """Help of a command of ``python -m hpedit``: its description stands as it was written, with its examples."""
 
 
 def shorten_help(parser: ArgumentParser) -> None:

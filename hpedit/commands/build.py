@@ -42,6 +42,11 @@ def build(
 ) -> None:
     """Build a data set of hard editing cases. Killed at any moment, the same command goes on where it was.
 
+      python -m hpedit build --config build.yaml \\
+        --collect.folders '[{path: photos}]'
+      python -m hpedit build --config build.yaml --until balance
+
+    Prints a table of what each stage took in, let go and set aside, and why; the data set is the last stage's folder.
     Every stage leaves a folder of Parquet in the work folder; a changed setting redoes its stage and what follows. A
     stage that is null is left out. See docs/build.md.
 

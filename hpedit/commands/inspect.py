@@ -30,8 +30,8 @@ def inspect(
     """Look through a data set: counts, problems, and a contact sheet.
 
       python -m hpedit inspect cases.parquet
-      python -m hpedit inspect photos --strict true --sheet null       # before a run: exit code 1 on any problem
-      python -m hpedit inspect owner/name:train --limit 500            # the first 500 records, nothing else downloaded
+      python -m hpedit inspect photos --strict true      # exit code 1 on a problem
+      python -m hpedit inspect owner/name --limit 500    # nothing else downloaded
 
     Prints cases by task (with the best candidate's mean score), category, aspect ratio and score; sizes, languages,
     candidates, ratings, how many cases give a preference pair; and the problems: records that are no case, unknown

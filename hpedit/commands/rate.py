@@ -1,4 +1,10 @@
-"""``python -m hpedit rate``: a page on which people rate edits, and what they said as files."""
+"""A page on which people rate edits, and what they said as files.
+
+  python -m hpedit rate serve cases.parquet
+  python -m hpedit rate export cases.parquet --out ratings
+
+docs/rating.md tells about keys, links for raters elsewhere, hidden items and the files.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +47,11 @@ def serve(
 ) -> None:
     """Serve the rating page until Ctrl-C. Raters give a name, and go on under it whenever they come back.
 
-    The page is at /, the agreement of the raters at /agreement (raters are not told of it).
+      python -m hpedit rate serve cases.parquet
+      python -m hpedit rate serve cases.parquet --mode vote --host 0.0.0.0
+
+    Prints the raters' link, and the owner's to the agreement of the raters (they are not told of it). Every answer is
+    in DB before the next item is shown; export makes files of them.
 
     Args:
         data: cases with candidates: Parquet, a glob or folder of it, or a folder with metadata.jsonl.
@@ -72,6 +82,8 @@ def serve(
 
 def export(data: str, db: str = "ratings.sqlite", out: str = "ratings", dim: str = "overall") -> None:
     """Write what people said into a folder. May run while the page is served.
+
+      python -m hpedit rate export cases.parquet --out ratings
 
     Scores become cases.parquet (the cases with their ratings), scores.csv and label_studio.json; votes become
     pairs.parquet (of edits that more than half of the voters prefer), votes.csv and label_studio.json. Hidden

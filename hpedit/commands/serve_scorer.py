@@ -33,7 +33,8 @@ def serve_scorer(
     """Print the vLLM command that serves a judge, why each option is there, and the flags that use it; or run it.
 
       python -m hpedit serve-scorer Qwen/Qwen3-VL-32B-Instruct --gpus 8
-      python -m hpedit serve-scorer Qwen/Qwen3-VL-235B-A22B-Instruct-FP8 --gpus 8 --gpu_gb 141 --run true
+      python -m hpedit serve-scorer Qwen/Qwen3-VL-235B-A22B-Instruct-FP8 \\
+        --gpus 8 --gpu_gb 141 --run true
 
     What is printed is a shell script: comments, the command, comments. vLLM is told to be on this machine alone.
 
