@@ -40,7 +40,7 @@ class Publish:
             depends on the photograph and ``seed`` alone, so that a larger build holds the same ones out.
         seed: of the splits.
         min_gap: least difference of score between the two edits of a preference pair; null writes no pairs.
-        shard_mb: size of a file, in millions of bytes.
+        shard_mb: size of a file, in millions of bytes; one of 8,192 cases is full, however small they are.
     """
 
     title: str = "RealPref"
@@ -51,7 +51,7 @@ class Publish:
     min_gap: float | None = 1.0
     shard_mb: float = 500.0
     name: ClassVar[str] = "publish"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test < 1):

@@ -7,6 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+# Until a file is closed its table of contents is in memory, about a kilobyte a row where row groups are small: so a
+# file of tiny pictures is full before its bytes are.
+MAX_ROWS = 8192
+
 
 class Shards:
     """Writes tables one after another, and begins a new file when one is full. Each table is one row group.
@@ -19,7 +23,7 @@ class Shards:
         self.rows = 0
         self._parts: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
-        self._bytes = 0
+        self._bytes = self._rows = 0
 
     def add(self, table: pa.Table) -> None:
         """Write the rows of a table that has the columns of the schema."""
@@ -27,8 +31,9 @@ class Shards:
             self._writer = self._begin()
         self._writer.write_table(table.select(self.schema.names).cast(self.schema), row_group_size=len(table))
         self.rows += len(table)
+        self._rows += len(table)
         self._bytes += table.nbytes
-        if self._bytes >= self.max_bytes:
+        if self._bytes >= self.max_bytes or self._rows >= MAX_ROWS:
             self._end()
 
     def close(self) -> list[Path]:
@@ -43,7 +48,7 @@ class Shards:
     def _begin(self) -> pq.ParquetWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._parts.append(self.folder / f".{self.split}-{len(self._parts):05d}.part")
-        self._bytes = 0
+        self._bytes = self._rows = 0
         return pq.ParquetWriter(self._parts[-1], self.schema)
 
     def _end(self) -> None:

@@ -24,7 +24,7 @@ from hpedit.build.filter import Filter
 from hpedit.build.hardness import Difficulty
 from hpedit.build.kinds import CASES, PHOTOS
 from hpedit.build.publish import Publish, verify
-from hpedit.build.shards import Shards
+from hpedit.build.shards import MAX_ROWS, Shards
 from hpedit.build.stage import ExportStage, Recipe, StageSummary
 from hpedit.build.step import Step
 from hpedit.cases import Case, Provenance
@@ -200,6 +200,14 @@ def test_shards_hold_all_rows_in_order(tmp_path_factory: pytest.TempPathFactory,
     assert [n for f in files for n in pq.read_table(f)["n"].to_pylist()] == list(range(sum(sizes)))
     # Each file but the last is full, and was not before its last table.
     assert all(pq.read_table(f).nbytes >= limit for f in files[:-1])
+
+
+def test_a_file_of_tiny_rows_is_full_before_its_bytes_are(tmp_path: Path):
+    table = pa.table({"n": list(range(MAX_ROWS // 3 + 1))})
+    shards = Shards(tmp_path, "train", table.schema, 10**12)
+    for _ in range(4):
+        shards.add(table)
+    assert [pq.read_metadata(f).num_rows for f in shards.close()] == [3 * len(table), len(table)]
 
 
 def test_a_chart_of_eighty_categories_grows_with_them(tmp_path: Path):
