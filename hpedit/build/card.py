@@ -63,13 +63,14 @@ class Card:
     def _about(self) -> str:
         census = self.census
         photos = sum(map(len, census.photos.values()))
+        there = "validation" in census.splits
+        held_out = " --data.val_data 'FOLDER/data/validation-*.parquet'" if there else ""
         return (
             f"# {self.title}\n\n{census.cases:,} editing cases over {photos:,} photographs, with {census.candidates:,} "
             "scored edits of a base model, made by `python -m hpedit build`. A case is a photograph, an instruction "
             "and one of eight tasks; `weight` says how often to draw it. No photograph is in two splits.\n\n"
             '```python\nfrom datasets import load_dataset\n\ncases = load_dataset("FOLDER", split="train")\n```\n\n'
-            "Training: `python train.py fit --config grpo.yaml --data.data FOLDER "
-            "--data.val_data 'FOLDER/data/validation-*.parquet'`."
+            f"Training: `python train.py fit --config grpo.yaml --data.data FOLDER{held_out}`."
         )
 
     def _contents(self) -> str:

@@ -93,6 +93,10 @@ def test_no_photograph_is_in_two_splits(published: Path):
     assert sum(map(len, photos.values())) == len(set.union(*photos.values())) == PHOTOGRAPHS
 
 
+def test_the_card_says_what_to_validate_on(published: Path):
+    assert "--data.val_data 'FOLDER/data/validation-*.parquet'" in (published / "README.md").read_text()
+
+
 def test_pairs_are_a_configuration_of_their_own(published: Path, tmp_path: Path):
     pairs = load_dataset(str(published), "pairs", cache_dir=str(tmp_path))
     # 3 n / 80 >= 1 from n = 27 on.

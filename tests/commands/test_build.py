@@ -81,6 +81,7 @@ def test_the_miniature_is_built_without_any_server(tmp_path: Path):
             edit = np.moveaxis(np.asarray(candidate.image.decode()), 2, 0)
             assert score.value == pytest.approx(float(rate(source, edit, target).score))
     assert len({case.weight for case in published}) > 1
+    assert "--data.val_data" not in (folder / "README.md").read_text(), "nothing is held out"
 
 
 def test_an_unknown_stage_is_named(tmp_path: Path):
