@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.blocks import BlockReader, StreamFaults
@@ -237,4 +238,4 @@ class RealPrefDataModule(pl.LightningDataModule):
         if not keep.any():
             raise ValueError(f"{text}; nothing is left to train on")
         rank_zero_info(text)
-        return selection.only(keep)
+        return selection.only(np.flatnonzero(keep))

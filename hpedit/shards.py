@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import datasets
+from pyarrow.dataset import ParquetFragmentScanOptions
 
 from hpedit.rows import hub_name, local_files
 
@@ -51,10 +52,21 @@ def open_shards(path: str, name: str = "data") -> ParquetShards:
             f"{where}: expected Parquet files or a data set on the hub to stream, got {Path(files[0]).name}, whose "
             "pictures are read one by one anyway; leave streaming out"
         )
-    kind, split = ("parquet", "train") if files else hub_name(path, where)
     try:
-        dataset = datasets.load_dataset(kind, data_files=files or None, split=split, streaming=True)
+        dataset = _open_files(files) if files else _open_on_hub(*hub_name(path, where))
     except Exception as error:  # datasets, hub and pyarrow errors share no base class
         raise ValueError(f"{where}: cannot be streamed: {type(error).__name__}: {error}") from error
     assert isinstance(dataset, datasets.IterableDataset)
     return ParquetShards(dataset, Path(files[0]).parent if files else Path(), where)
+
+
+def _open_files(files: list[str]) -> Any:
+    # What Arrow reads ahead of a file it keeps until the end of the file, which may be the whole data set.
+    scan = ParquetFragmentScanOptions(pre_buffer=False)
+    return datasets.load_dataset(
+        "parquet", data_files=files, split="train", streaming=True, fragment_scan_options=scan
+    )
+
+
+def _open_on_hub(repo: str, split: str) -> Any:
+    return datasets.load_dataset(repo, split=split, streaming=True)
