@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+import numpy as np
 import pytest
-from scipy.stats import pearsonr
 
 from hpedit.miniature.judge import MiniatureJudge, judge_folder
 from hpedit.miniature.judge_build import REPORTED, print_report, rated_requests
@@ -26,21 +26,22 @@ def test_it_is_small_and_holds_no_pickle():
 
 def test_it_agrees_with_the_exact_rating_on_held_out_scenes(judge: Scorer):
     requests, exact = zip(
-        *chain.from_iterable(map(rated_requests, flawed_cases(REPORTED, 48, 3, seed=5))), strict=True
+        *chain.from_iterable(map(rated_requests, flawed_cases(range(REPORTED, REPORTED + 48), 3, seed=5))),
+        strict=True,
     )
     scores = judge.score(requests)
     assert all(score.failure is None and (score.mass or 0) > 0.95 for score in scores)
-    assert pearsonr([s.value for s in scores], exact)[0] > 0.75
+    assert np.corrcoef([s.value for s in scores], exact)[0, 1] > 0.9
 
 
 def test_it_needs_no_target(judge: Scorer):
-    request, _ = next(rated_requests(next(flawed_cases(REPORTED, 1, 1))))
+    request, _ = next(rated_requests(next(flawed_cases([REPORTED], 1))))
     assert request.target is None
     assert 0 <= judge.score([request])[0].value <= 5
 
 
 def test_the_report_has_a_row_for_all_edits_and_one_a_task(judge: Scorer, capsys: pytest.CaptureFixture[str]):
-    print_report(judge, "synthetic flaws", flawed_cases(REPORTED, 16, 2))
+    print_report(judge, "synthetic flaws", flawed_cases(range(REPORTED, REPORTED + 16), 2))
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == "synthetic flaws"
     assert [line.split("|")[2].strip() for line in lines[4:]] == ["32"] + ["4"] * 8
