@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import datasets
-from pyarrow.dataset import ParquetFragmentScanOptions
+import pyarrow.parquet as pq
 
 from hpedit.rows import hub_name, local_files
 
@@ -20,27 +21,60 @@ class Shards(Protocol):
         root: where relative paths of pictures start.
     """
 
-    name: str
-    root: Path
-    count: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def count(self) -> int: ...
 
     def rows(self, shard: int, start: int) -> Iterator[Mapping[str, Any]]:
         """Yield the records of a shard from number ``start`` on, pictures as encoded bytes."""
         ...
 
 
-class ParquetShards:
-    """The shards of a data set that ``datasets`` streams: a Parquet file each."""
+@dataclass(frozen=True)
+class FileShards:
+    """Parquet files on this machine, each a shard, one row group of it in memory.
 
-    def __init__(self, dataset: datasets.IterableDataset, root: Path, name: str) -> None:
-        self.name, self.root, self.count = name, root, dataset.num_shards
+    Not through ``datasets``: its reader runs ahead of a slow consumer until the whole file is in memory, and reads
+    what it skips.
+    """
+
+    files: tuple[Path, ...]
+    name: str
+
+    @property
+    def root(self) -> Path:
+        return self.files[0].parent
+
+    @property
+    def count(self) -> int:
+        return len(self.files)
+
+    def rows(self, shard: int, start: int) -> Iterator[Mapping[str, Any]]:
+        with pq.ParquetFile(self.files[shard]) as file:
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                if start < size:
+                    yield from file.read_row_group(group).slice(start).to_pylist()
+                start = max(start - size, 0)
+
+
+class HubShards:
+    """The shards of a data set that ``datasets`` streams from the hub: a Parquet file each."""
+
+    def __init__(self, dataset: datasets.IterableDataset, name: str) -> None:
+        self.name, self.root, self.count = name, Path(), dataset.num_shards
         self._dataset = dataset.decode(False)
 
     def rows(self, shard: int, start: int) -> Iterator[Mapping[str, Any]]:
         return iter(self._dataset.shard(self.count, shard).skip(start))
 
 
-def open_shards(path: str, name: str = "data") -> ParquetShards:
+def open_shards(path: str, name: str = "data") -> Shards:
     """Open a data set to be streamed; ``path`` and ``name`` are as in hpedit.records.read_cases.
 
     Raises ValueError that starts with ``name`` where there is nothing to stream.
@@ -52,21 +86,20 @@ def open_shards(path: str, name: str = "data") -> ParquetShards:
             f"{where}: expected Parquet files or a data set on the hub to stream, got {Path(files[0]).name}, whose "
             "pictures are read one by one anyway; leave streaming out"
         )
+    repo, split = ("", "") if files else hub_name(path, where)
     try:
-        dataset = _open_files(files) if files else _open_on_hub(*hub_name(path, where))
+        return _files(files, where) if files else _hub(repo, split, where)
     except Exception as error:  # datasets, hub and pyarrow errors share no base class
         raise ValueError(f"{where}: cannot be streamed: {type(error).__name__}: {error}") from error
+
+
+def _files(files: list[str], where: str) -> FileShards:
+    for file in files:
+        pq.read_schema(file)  # a file of another kind is named now, not in the middle of a run
+    return FileShards(tuple(map(Path, files)), where)
+
+
+def _hub(repo: str, split: str, where: str) -> HubShards:
+    dataset = datasets.load_dataset(repo, split=split, streaming=True)
     assert isinstance(dataset, datasets.IterableDataset)
-    return ParquetShards(dataset, Path(files[0]).parent if files else Path(), where)
-
-
-def _open_files(files: list[str]) -> Any:
-    # What Arrow reads ahead of a file it keeps until the end of the file, which may be the whole data set.
-    scan = ParquetFragmentScanOptions(pre_buffer=False)
-    return datasets.load_dataset(
-        "parquet", data_files=files, split="train", streaming=True, fragment_scan_options=scan
-    )
-
-
-def _open_on_hub(repo: str, split: str) -> Any:
-    return datasets.load_dataset(repo, split=split, streaming=True)
+    return HubShards(dataset, where)
