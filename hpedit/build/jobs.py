@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from datasets import Features
 
 from hpedit.build.chunks import ChunkFolder, ChunkStats, ParquetRecords, Quarantined
+from hpedit.build.masking import masked
 from hpedit.build.stage import Failure, MapStage, Outcome, Work
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class MapJob:
         made = pa.Table.from_pylist(rows, schema=stage.writes.features.arrow_schema)
         left_out = sum(1 for o in outcomes if not isinstance(o, Failure) and not o)
         stats = ChunkStats(len(ids), len(made), len(bad), left_out, round(time.monotonic() - began, 3))
-        self.folder.commit(number, made, bad, stats)
+        # What is quarantined is published; what stops the build is for the one at the terminal.
+        self.folder.commit(number, made, [replace(q, reason=masked(q.reason)) for q in bad], stats)
         return stats
 
     @cached_property
