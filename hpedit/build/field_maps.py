@@ -46,7 +46,8 @@ class FieldMap:
         license: of the data set.
         source: column of the picture to edit: embedded, or a path.
         instruction, target, row: columns of the instruction, the edited picture and the row's own id; null for none.
-        task: column of the task's name, null for none.
+        task: column of the task's name, null for none. A row whose task is neither listed in ``tasks`` nor known is
+            quarantined, and so counted.
         tasks: the data set's name of a task -> one of hpedit.tasks, or null for an edit that is none of them, whose
             picture is then taken as a mere photograph. Names that hpedit.tasks knows need not be listed.
         every_task: the task of all rows, where there is no column.
@@ -74,16 +75,22 @@ class FieldMap:
             raise ValueError("expected task or every_task, got both")
 
     def task_of(self, row: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Return a row's task (None where the data set does not say) and whether its edit is one of the eight."""
-        if self.task is None:
+        """Return a row's task (None where the data set does not say) and whether its edit is one of the eight.
+
+        Raises ValueError on a task that nobody has named: silence would lose all its edits.
+        """
+        name = None if self.task is None else cell(row, self.task)
+        if name is None:
             return self.every_task, True
-        name = str(cell(row, self.task))
-        if name in self.tasks:
-            return self.tasks[name], self.tasks[name] is not None
+        if str(name) in self.tasks:
+            return self.tasks[str(name)], self.tasks[str(name)] is not None
         try:
-            return canonical_task(name), True
-        except ValueError:
-            return None, False
+            return canonical_task(str(name)), True
+        except ValueError as error:
+            raise ValueError(
+                f"unknown task {name!r} in {self.dataset}: name it under `tasks` of the field map, "
+                "null for a mere photograph"
+            ) from error
 
     def ratings(self, row: Mapping[str, Any]) -> tuple[Rating, ...]:
         """Return the scores of a row's target on the scale of HP-Score; those that are missing are left out."""

@@ -162,6 +162,21 @@ def test_a_public_edit_data_set_is_read_as_it_is(tmp_path: Path):
     assert PHOTOS.records(PHOTOS.table(photos)) == photos
 
 
+def test_edits_of_a_task_that_nobody_has_named_are_quarantined_and_counted(tmp_path: Path):
+    tasks = ["Add", "Sing", "Counting", "Sing", "Remove", "Add"]
+    columns = ("IMAGE_ID", "EDITING_TYPE", "EDITING_INSTRUCTION")
+    pictures = {
+        name: [noise(10 * i + n) for n in range(6)] for i, name in enumerate(("INPUT_IMG", "OUTPUT_IMG"))
+    }
+    path = edits(tmp_path / "h.parquet", dict.fromkeys(columns, tasks) | pictures)
+    stage = Collect((), (EditDataset(path, "humanedit"),), min_side=32)
+    built = Build(tmp_path / "work", (stage,)).run(stage.items())
+    (summary,) = built.recipe.stages
+    (reason,) = summary.reasons
+    assert (summary.records_out, summary.quarantined, summary.reasons[reason]) == (4, 2, 2)
+    assert "unknown task 'Sing' in HumanEdit" in reason
+
+
 def test_a_user_adds_a_data_set_with_a_file(tmp_path: Path):
     save(tmp_path / "pics" / "0.png")
     rows = [{"before": "0.png", "say": {"en": ["blur it"]}, "points": None}]

@@ -43,6 +43,30 @@ def test_a_task_is_mapped_known_or_none_of_ours(task: str, wanted: tuple):
     assert load_field_map("humanedit").task_of({"EDITING_TYPE": task}) == wanted
 
 
+def test_a_task_that_nobody_has_named_is_a_fault():
+    with pytest.raises(ValueError, match=r"unknown task 'Sing' in HumanEdit: name it under `tasks`"):
+        load_field_map("humanedit").task_of({"EDITING_TYPE": "Sing"})
+
+
+def test_a_row_that_names_no_task_leaves_it_open():
+    assert load_field_map("humanedit").task_of({"EDITING_TYPE": None}) == (None, True)
+
+
+# As the data sets' own cards say.
+@pytest.mark.parametrize(
+    ("name", "license"),
+    [
+        ("ultraedit", "CC-BY-4.0"),
+        ("omniedit", "MIT"),
+        ("magicbrush", "CC-BY-4.0"),
+        ("humanedit", "CC-BY-4.0"),
+        ("editreward", "CC-BY-NC-4.0"),
+    ],
+)
+def test_a_licence_is_that_of_the_card(name: str, license: str):
+    assert load_field_map(name).license == license
+
+
 def test_a_data_set_without_tasks_says_nothing_of_them():
     assert load_field_map("magicbrush").task_of({}) == (None, True)
 
