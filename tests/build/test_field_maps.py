@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hpedit.build.field_maps import FIELDS, Scale, cell, load_field_map
 
-SHIPPED = sorted(f.stem for f in FIELDS.glob("*.yaml"))
+SHIPPED = sorted(f.stem for f in FIELDS.glob("*.yaml") if f.stem != "hpedit")  # its cases say their own
 
 
 def test_the_public_data_sets_are_there():
