@@ -61,9 +61,7 @@ class Picture:
         try:
             return _upright_size(self.read())
         except _UNREADABLE as error:
-            # Pillow names the memory address that it read, which helps nobody.
-            known = not isinstance(error, UnidentifiedImageError)
-            raise BadPicture(f"no readable picture header{f': {error}' if known else ''}") from error
+            raise BadPicture(f"no readable picture header{_detail(error)}") from error
 
     def decode(self) -> Image.Image:
         """Decode to RGB: turned upright by EXIF, transparency laid on white, 16 bits brought down to 8."""
@@ -73,7 +71,7 @@ class Picture:
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image))
         except _UNREADABLE as error:
-            raise BadPicture(f"damaged picture: {error}") from error
+            raise BadPicture(f"damaged picture{_detail(error)}") from error
 
     def fingerprint(self) -> bytes:
         """Return 16 bytes that tell pictures apart by their beginning and length; equal files have equal ones."""
@@ -101,6 +99,11 @@ def _read_file(path: Path, count: int | None) -> bytes:
             else f"unreadable image ({error.strerror})"
         )
         raise BadPicture(f"{reason}: {path}") from error
+
+
+def _detail(error: Exception) -> str:
+    # Of what is no picture at all, Pillow names the memory address that it read: of no help, and never the same twice.
+    return "" if isinstance(error, UnidentifiedImageError) else f": {error}"
 
 
 def _upright_size(raw: bytes) -> tuple[int, int]:

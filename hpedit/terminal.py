@@ -114,6 +114,18 @@ def is_message(error: Exception) -> bool:
     return own and raised and isinstance(error, ValueError | ConnectionError | RuntimeError)
 
 
+def message_of(error: Exception) -> Exception | None:
+    """Return the error whose words are for the user, None where there is none.
+
+    It is ``error``, or what jsonargparse has wrapped: of a union whose types all failed it tells each failure.
+    """
+    if is_message(error):
+        return error
+    place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    cause = error.__cause__
+    return message_of(cause) if "jsonargparse" in place.parts and isinstance(cause, Exception) else None
+
+
 def tell(main: Callable[[], object]) -> None:
     """Run a command line; a user's mistake ends it in one line, a fault of the program with its traceback.
 
@@ -122,6 +134,7 @@ def tell(main: Callable[[], object]) -> None:
     try:
         main()
     except Exception as error:
-        if TRACEBACK in os.environ or not is_message(error):
+        message = message_of(error)
+        if TRACEBACK in os.environ or message is None:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message}")

@@ -224,6 +224,12 @@ def test_a_faulty_row_says_what_it_lacks(tmp_path, row, words):
 # ---- pictures
 
 
+def test_what_is_no_picture_has_one_reason_to_count_by():
+    for text in (b"one text", b"another text"):
+        with pytest.raises(BadPicture, match=r"^damaged picture$"):
+            Picture(text).decode()
+
+
 def test_a_missing_an_empty_and_a_damaged_picture_say_so(tmp_path):
     (tmp_path / "empty.png").touch()
     whole = encoded(size=(64, 64))

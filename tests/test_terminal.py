@@ -5,9 +5,10 @@ import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from hpedit.__main__ import main as command
 from hpedit.losses import flow_matching_loss
 from hpedit.tasks import canonical_task
-from hpedit.terminal import is_message, silence
+from hpedit.terminal import is_message, message_of, silence
 
 
 def misconfigured() -> None:
@@ -37,6 +38,14 @@ def test_only_what_was_written_for_the_user_is_shown_without_a_traceback(
         fails()
     assert isinstance(caught.value, Exception)
     assert is_message(caught.value) is expected
+
+
+def test_a_mistake_in_one_of_several_kinds_of_scorer_is_told_in_its_own_words():
+    scorer = ["--reward.scorers", "hpedit.scorers.hp_scorer.HPScorer", "--reward.scorers.min_mass", "2"]
+    backend = ["--reward.scorers.backend", "tests.calibration.stand_in.FaultBackend"]
+    with pytest.raises(ValueError, match="Union") as caught:
+        command(["score", "cases.parquet", *scorer, *backend])
+    assert str(message_of(caught.value)) == "min_mass: expected a probability in [0, 1], got 2.0"
 
 
 def test_advice_is_hidden_and_information_is_not(caplog: pytest.LogCaptureFixture):
