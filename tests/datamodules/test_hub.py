@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import datasets
+import datasets.config
 import huggingface_hub.constants
 import pytest
 

@@ -77,6 +77,6 @@ def test_a_killed_run_on_a_stream_goes_on_with_other_workers_to_the_same_end(sha
     assert finish(args).code == KILLED
     ended = finish([*args, "--data.num_workers=2", "--ckpt_path", "last"])
     assert ended.code == 0, ended.output
-    ends = [final_state(tmp_path / name / "runs") for name in ("whole", "killed-run")]
-    assert ends[0]["counts"][0] == 2  # the third round
-    assert differences(*ends) == []
+    one, other = (final_state(tmp_path / name / "runs") for name in ("whole", "killed-run"))
+    assert one["counts"][0] == 2  # the third round
+    assert differences(one, other) == []
