@@ -13,7 +13,6 @@ from hpedit.modules.checkpoint import EditorModule, verify_file
 from hpedit.runs import RunFolder, find_configs, place_run
 from hpedit.terminal import shorten_help, silence
 
-
 _PURPOSE = (
     "Post-train and evaluate image editors. A config without a path is one of configs/, a second --config composes, "
     "and any setting can be given as a flag: train.py fit --config grpo.yaml --model.rollout.group_size 8"
