@@ -37,7 +37,10 @@ def test_help_fits_the_terminal_and_has_an_example(
     assert "Args:" not in said
 
 
-def test_a_subcommand_tells_more_than_its_first_line(capsys: pytest.CaptureFixture[str]):
+def test_a_subcommand_tells_more_than_its_first_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "120")
     said = helped(("calibrate", "refine"), capsys)
     assert "a page of Markdown with the figures" in " ".join(said.split())
     assert "(type: int, default: 5000)" in said
