@@ -26,7 +26,7 @@ from hpedit.tasks import TASKS
 EDITED, FLAWED, MISSED = 300_000_000, 400_000_000, 500_000_000
 VALIDATED, REPORTED = HELD_OUT + 1_000, HELD_OUT + 2_000
 PER_CASE = 3
-LESSONS, STEPS = 2700, 300
+LESSONS, STEPS = 7500, 300
 # How far towards post-trained the editors are that the judge learns from.
 SHARES = (0.0, 0.3, 0.6, 1.0, 1.0)
 _SHOWN = ("plcc", "srcc", "within_case", "pairwise_1", "mae", "bias")
@@ -45,7 +45,7 @@ def judge(
     compiled: bool = False,
     seed: int = 0,
 ) -> None:
-    """Rebuild the miniature's judge: its first lessons, then ``train.py fit`` (about an hour on one core).
+    """Rebuild the miniature's judge: its first lessons, then ``train.py fit`` (an hour or more on one core).
 
     Args:
         adapters: Post-trained adapters of the miniature editor, folders that callbacks.export.AdapterExport wrote,
