@@ -68,7 +68,8 @@ class Lessons:
         """Yield batches for ever, passes in an order of their own."""
         rng = np.random.default_rng(seed)
         while True:
-            for rows in np.array_split(rng.permutation(len(self.requests)), len(self.requests) // size):
+            order = rng.permutation(len(self.requests))
+            for rows in np.array_split(order, max(1, len(order) // size)):
                 requests = [self.requests[i] for i in rows]
                 yield requests, self.source[rows], self.target[rows], self.edits[rows], self.rating[rows]
 
