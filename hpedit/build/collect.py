@@ -43,7 +43,7 @@ class Collect:
     chunk_rows: int = 256
     workers: Workers = Workers()
     name: ClassVar[str] = "collect"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[Kind[Item]] = ITEMS
     writes: ClassVar[Kind[Photo]] = PHOTOS
 
