@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer import Trainer
 
 from callbacks.edit_writer import EditWriter
+from callbacks.progress import OneLineProgressBar
 from callbacks.reward import RewardCallback
 from hpedit.cli import RunCLI
 from hpedit.terminal import tell
@@ -26,7 +28,11 @@ class EditCLI(RunCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         reward = self._get(self.config_init, "reward")
         callbacks = [] if reward is None else [reward]
-        named = self._get(self.config_init, "trainer")["callbacks"] or []
+        settings = self._get(self.config_init, "trainer")
+        named = settings["callbacks"] or []
+        bar_wanted = settings["enable_progress_bar"] is not False and not settings["barebones"]
+        if bar_wanted and not any(isinstance(c, ProgressBar) for c in named):
+            callbacks.append(OneLineProgressBar())
         if self.subcommand == "predict" and not any(isinstance(c, EditWriter) for c in named):
             callbacks.append(EditWriter())  # a prediction that nobody writes down is lost
         self.trainer_defaults["callbacks"] = callbacks
