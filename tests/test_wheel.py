@@ -55,7 +55,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     archive = python(BUILD_SOURCE, str(unpacked), cwd=checkout)[-1]
-    shutil.unpack_archive(unpacked / archive, unpacked, filter="data")
+    shutil.unpack_archive(unpacked / archive, unpacked)
     return next(path for path in unpacked.iterdir() if path.is_dir())
 
 

