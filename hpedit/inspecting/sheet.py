@@ -73,7 +73,12 @@ def triplet_of(case: Case) -> Triplet:
     candidate, score = _shown(case)
     edit = candidate.image if candidate else case.target
     what = f"candidate {candidate.cand_id}" if candidate else "target" if case.target else "no edit"
-    words = [task_name(case).replace("_", " "), what, *([f"score {score:.2f}"] if score is not None else [])]
+    scored = [] if score is None else [f"score {score:.2f}"]
+    words = [
+        task_name(case).replace("_", " "),
+        *scored,
+        what,
+    ]  # the name last: a long one runs out of the cell
     return Triplet(
         task=task_name(case),
         title="  |  ".join(words),
