@@ -121,6 +121,8 @@ class StreamBatchSampler:
         batch = kept["batch"] - state["batches"] + position * self.world
         places = tuple((shard, row) for shard, row in kept["carried"])
         cursor = Cursor(**kept | {"batch": batch, "carried": places})
+        if batch != kept["batch"]:
+            self._points.clear()  # counted anew, the start of the stream is no longer batch 0
         self._points[batch] = Point(cursor, [self.reader.case(place) for place in places])
         self.seek(position)
 

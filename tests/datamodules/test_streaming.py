@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from datamodules.blocks import BlockReader, StreamFaults
@@ -110,6 +110,7 @@ def test_ranks_deal_out_one_sequence_between_them(shards, size, world, seed, blo
 
 
 @quick
+@example(["a", "a"], 1, 0, 1, 1, 2, 3, False)
 @given(
     shards_of, sizes, seeds, blocks, st.integers(0, 20), st.integers(1, 3), st.integers(1, 3), st.booleans()
 )
