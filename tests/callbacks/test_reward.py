@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +22,7 @@ from hpedit.scorers.hp_scorer import HPScorer
 from hpedit.scorers.pool import WeightedScorer
 from hpedit.types import EditedBatch, Rollout
 from tests.support.edits import PATIENCE, RedScorer, edited
+from tests.support.ranks import on_two_ranks
 
 SCORES = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 2.0, 3.0]
 
@@ -309,9 +307,8 @@ def test_a_config_names_one_scorer_or_several(tmp_path: Path, scorers: Any) -> N
     assert isinstance(reward.scorers[0].scorer, HPScorer)
 
 
-def a_rank(rank: int, port: int, folder: Path) -> None:
+def a_rank(rank: int, folder: Path) -> None:
     """Fit on one of two ranks, of which the second cannot score; write down how it ended and what it saw."""
-    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     second = [f"case-{k}" for k in range(10, 14)]
     module = Painter()
     with pytest.raises(ScoringFailed) as stopped:
@@ -322,11 +319,7 @@ def a_rank(rank: int, port: int, folder: Path) -> None:
 
 
 def test_ranks_share_their_figures_and_stop_together(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = "fork" if sys.platform == "linux" else "spawn"  # a fork spares two imports of everything
-    torch.multiprocessing.start_processes(a_rank, (port, tmp_path), nprocs=2, start_method=start)
+    on_two_ranks(a_rank, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     for name in ("reward/failed_share", "score/mean", "reward/mean", "reward/unchanged_share"):
         assert first[name] == second[name]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import socket
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
-import torch
 
 from callbacks.reward import RewardCallback
 from hpedit.scorers.base import Score
 from hpedit.types import EditedBatch
 from tests.callbacks.test_reward import SCORES, Painter, trainer
 from tests.support.edits import RedScorer, edited
+from tests.support.ranks import on_two_ranks
 from tests.support.scorers import BrightnessScorer
 
 
@@ -171,18 +168,13 @@ def two_validations(**settings: Any) -> list[dict[str, float]]:
     return figures.seen
 
 
-def a_rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def a_rank(rank: int, folder: Path) -> None:
     seen = two_validations(strategy="ddp", devices=2)
     (folder / f"{rank}.json").write_text(json.dumps(seen))
 
 
 def test_two_ranks_tell_the_gap_of_one_process(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = "fork" if sys.platform == "linux" else "spawn"  # a fork spares two imports of everything
-    torch.multiprocessing.start_processes(a_rank, (port, tmp_path), nprocs=2, start_method=start)
+    on_two_ranks(a_rank, tmp_path)
     alone = two_validations()
     for rank in (0, 1):
         seen = json.loads((tmp_path / f"{rank}.json").read_text())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from hpedit.records import read_cases
 from tests.modules import runs
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a minute of processor time
 
@@ -38,10 +38,8 @@ def out(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def launch(world: int, *arguments: str) -> None:
     """Run the ranks as torchrun would, and show what the first broken one said."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    common |= {"WORLD_SIZE": str(world)}
     common |= {"LOCAL_WORLD_SIZE": str(world), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "tests"}
     command = [sys.executable, "-m", "tests.modules.runs", *arguments]
     root = Path(__file__).parents[2]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import httpx
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600.0  # seconds that a start may take on a busy machine; 100 are usual on two cores
@@ -35,7 +36,7 @@ class RealServer:
         self.model = model
         self.log = log
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         self.started_in = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -98,9 +99,3 @@ class RealServer:
 def _get(url: str) -> httpx.Response:
     # A proxy from the environment cannot reach this machine's own loopback.
     return httpx.get(url, timeout=10.0, trust_env=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
